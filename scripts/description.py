@@ -1,7 +1,7 @@
 """Fails when the package index would show a broken description of the installed package.
 
-The index renders the README alone. So each of its links must be absolute, and those that lead into
-the repository must lead to a file, and a heading, of this checkout.
+The index renders only the README. So each link in the README must be absolute, and a link into the
+repository must lead to an existing file, and to an existing heading, of this checkout.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAME = "target-liveintent"
 
 
 def complaints(description: str, repository: str, version: str) -> Iterator[str]:
-    """Yield what is wrong with a description."""
+    """Yield a message for each problem of a description in Markdown."""
     rendered = markdown.render(description)
     if rendered is None:
         yield "The description cannot be rendered"
@@ -27,7 +27,7 @@ def complaints(description: str, repository: str, version: str) -> Iterator[str]
     links = re.findall(r'(?:href|src)="([^"]*)"', rendered)
     own = re.compile(rf"{re.escape(repository)}/(?:blob|raw)/v{version}/([^#]+)#?(.*)")
     if len(links) < len(re.findall(r"\]\(", description)):
-        yield f"Of the links, only {len(links)} are rendered"
+        yield f"Only {len(links)} links are rendered, fewer than the description has"
     for link in links:
         if place := own.fullmatch(link):
             yield from _wrong_places(link, ROOT / place[1], place[2])

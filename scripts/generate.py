@@ -1,6 +1,6 @@
-"""Writes the files that are made from the code and the pages: `scripts/readme` runs this.
+"""Writes the files that are generated from the code and the pages. `scripts/readme` runs it.
 
-With `--check`, it reports those that are stale, as `scripts/lint` does.
+With `--check`, the program reports the stale files and writes nothing. `scripts/lint` does this.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hub
 
 
 def main(*, check: bool) -> int:
-    """Write the files, or with `check` report those that are stale; return the exit code."""
+    """Write the stale files, or only report them with `check`; return the exit code."""
     stale = {
         path: text
         for path, text in {**hub.files(), **published.files()}.items()

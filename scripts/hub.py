@@ -1,6 +1,6 @@
-"""Generates the target's definition for Meltano from its settings.
+"""Generates the target's definition for Meltano from the settings.
 
-`meltano add --from-ref` reads the definition for Meltano Hub; a project that names the target by
+`meltano add --from-ref` reads the definition for Meltano Hub. A project that names the target by
 its variant reads the same definition from a lock file. `scripts/generate.py` writes the files.
 """
 
@@ -20,19 +20,19 @@ ROOT = Path(__file__).parents[1]
 NAME = "target-liveintent"
 _ABOUT = metadata.metadata(NAME)
 REPOSITORY = _ABOUT["Project-URL"].removeprefix("Homepage, ")
-"""The URL in pyproject.toml."""
+"""The URL of the repository, from pyproject.toml."""
 PIP_URL = f"{NAME}@git+{REPOSITORY}"
-"""Where pip installs the target from: its repository, and from the first release on, `NAME`."""
+"""What pip installs: the repository, until the first release is on the package index."""
 ACCOUNT, _, _ = REPOSITORY.rpartition("/")
 MAINTAINER = ACCOUNT.rpartition("/")[2]
-"""Also the name of the Hub's variant."""
+"""The owner of the repository, which is also the name of the variant in the Hub."""
 FILES = f"{REPOSITORY}/raw/main"
 DEFINITION = "hub/target-liveintent.yml"
 MAINTAINERS = "hub/maintainers.yml"
 LOCK = f"plugins/loaders/{NAME}--{MAINTAINER}.lock"
 
 HUB_LOGO = "/assets/logos/loaders/liveintent.svg"
-"""The only place from which the Hub's site loads logos."""
+"""The path of the logo; the Hub's site loads logos only from this folder."""
 
 # Tools that generate definitions treat a text with one of these words in its name as a secret, even
 # `customer_id`. So each of these settings states whether it is a secret.
@@ -52,11 +52,11 @@ meltano invoke <tap> > records.singer
 meltano invoke target-liveintent:explain < records.singer
 ```
 
-For each stream, it says which events its records become, and what is rejected and why.
+For each stream, the command says which events the records become, and what is rejected and why.
 
 ### Records that could not be sent
 
-They are dead letters in the store, `liveintent.sqlite` by default, each with its reason.
+The store, `liveintent.sqlite` by default, keeps these records as dead letters with their reasons.
 
 ```sh
 meltano invoke target-liveintent:dead-letters
@@ -64,8 +64,8 @@ meltano invoke target-liveintent:replay --dry-run
 meltano invoke target-liveintent:replay
 ```
 
-The first command shows them and what to do; the last one sends what can be sent by now, and leaves
-the others. More is in the documentation: {REPOSITORY}#readme
+The first command shows the dead letters and what to do. The last command sends the dead letters
+that can be sent now, and keeps all others. See the documentation: {REPOSITORY}#readme
 """
 _NEXT_STEPS = (
     "Say which of the tap's streams are conversions: a preset (`presets: {orders: shopify}`) or a"
@@ -77,18 +77,18 @@ _NEXT_STEPS = (
 
 # Meltano passes no configuration to a command, but the settings are in its environment.
 _COMMANDS = {
-    "dead-letters": "Show what could not be sent, why, and what to do. Sends nothing.",
-    "delivered": "Print the delivered events as CSV (with keep_delivered).",
-    "explain": "Say what the records on standard input would become. Sends nothing.",
-    "health": "Say whether everything is normal; the exit code is 3 if not.",
+    "dead-letters": "Show which records could not be sent, why, and what to do. Send nothing.",
+    "delivered": "Print the delivered events as CSV, if keep_delivered is set.",
+    "explain": "Show which events the records on standard input would become. Send nothing.",
+    "health": "Say whether the last runs were normal; the exit code is 3 if not.",
     "preset": "Print the stream_maps of a preset, or the list of presets.",
-    "replay": "Send the dead letters that can be sent by now, and leave the others.",
+    "replay": "Send the dead letters that can be sent now, and keep all others.",
     "report": "Write the report page from the history of runs.",
 }
 
 
 def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
-    """Return the target in the form in which Meltano Hub defines a loader."""
+    """Return the definition of the target in the format of Meltano Hub."""
     groups = [
         [*SETTINGS_SCHEMA["required"], "auth_token"],
         [*SETTINGS_SCHEMA["required"], "auth_token_path"],
@@ -155,12 +155,12 @@ def _label(name: str) -> str:
 
 
 def lock(pip_url: str = PIP_URL) -> dict[str, Any]:
-    """Return the target in the form in which a project's lock file defines it."""
+    """Return the definition of the target in the format of a Meltano lock file."""
     return {"plugin_type": "loaders", **definition(pip_url)}
 
 
 def commands() -> str:
-    """Return the commands that create a project with the target, for the documentation."""
+    """Return a Markdown block with the commands that create a project with the target."""
     lines = [
         "pip install 'meltano>=4.4'",
         "meltano init shop && cd shop",
@@ -170,7 +170,7 @@ def commands() -> str:
 
 
 def files() -> dict[Path, str]:
-    """Return the content of each generated file."""
+    """Return the text of each generated file, by its path."""
     projects = [ROOT, *(path.parent for path in sorted(ROOT.glob("examples/*/meltano.yml")))]
     maintainer = {"label": MAINTAINER, "name": MAINTAINER, "url": ACCOUNT}
     locked = json.dumps(lock(), indent=2) + "\n"
@@ -182,7 +182,7 @@ def files() -> dict[Path, str]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a text of several lines as one, so that it can be read."""
+    """Writes a text of several lines as a readable block (`|`)."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -194,5 +194,5 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def _yaml(value: dict[str, Any]) -> str:
-    """Return YAML with sorted keys, as the Hub's yamllint wants it."""
+    """Return YAML with sorted keys, which the Hub's yamllint requires."""
     return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, width=100)

@@ -1,17 +1,17 @@
-"""Measures the tests by mutants: small changes to the package that a test should notice.
+"""Measures the tests with mutants: small changes to the package that a test should notice.
 
-A mutant turns a comparison, a boolean operator or a sum, moves a boundary, forces a condition,
-changes a number, deletes a statement, or returns None. Each is written into a copy of the project,
-where only tests run that reach its lines: the unit tests of its room first, then the others, until
-one fails. What becomes of a mutant:
+A mutant inverts a comparison, a boolean operator or a sum, moves a boundary, forces a condition,
+changes a number, deletes a statement, or returns None. Each mutant is written into a copy of the
+project. There, only the tests that reach its lines run, until a test fails: first the unit tests of
+the same folder of the package, then all other tests. The outcomes of a mutant are:
 
 killed       A test fails.
 hung         A test takes more than ten times as long as without the change.
-survived     No test fails: a gap in the tests, or a change that means nothing; a person tells.
+survived     No test fails: tests are missing, or the change has no effect. A person must decide.
 not reached  No test runs the line.
-unfinished   The tests took too long together.
+unfinished   All tests together took too long.
 
-What no test notices, or what takes too long, is tried again with more tests and more time.
+A mutant that survived or is unfinished is tried again with more tests and more time.
 """
 
 from __future__ import annotations
@@ -59,23 +59,23 @@ FOLDERS = tuple(
         "reliability",
     )
 )
-"""Whose tests run: those of `scripts/test` that start no program but the target."""
+"""The folders of tests that run: tests of `scripts/test` that start no program but the target."""
 LONGEST = 30.0
-"""Seconds that the other tests of a mutant may take by their record; what is over is left out."""
+"""The seconds that tests of other folders may take for a mutant; further tests are left out."""
 PATIENCE = 4
-"""By how much both limits are longer when a mutant is tried again."""
+"""The factor by which both time limits are longer when a mutant is tried again."""
 DETECTED = {"killed", "hung"}
 OUTSIDE = ""
-"""What coverage has in place of a test's name where no test runs."""
+"""The name that coverage gives to code that runs outside of tests."""
 
 
 def sample(rooms: list[str], size: int, seed: int) -> list[Mutant]:
-    """Choose mutants: the same ones for the same seed and the same files.
+    """Return a random sample of mutants, which depends only on the seed and the files.
 
     Args:
-        rooms: Folders and files below `target_liveintent`; without any, the whole package.
-        size: How many.
-        seed: Of the choice.
+        rooms: Folders and files below `target_liveintent`; an empty list means the whole package.
+        size: The maximum number of mutants.
+        seed: The seed of the random sample.
     """
     places = tuple(f"target_liveintent/{room}" for room in rooms) or ("target_liveintent",)
     for place in places:
@@ -98,7 +98,7 @@ class Copy:
     """A copy of the project's files, in which tests run."""
 
     def __init__(self, work: Path, number: int) -> None:
-        """Make the copy in a folder for this and other files."""
+        """Copy the files into the folder `work`, and calculate their digest."""
         self.work = work
         self.folder = work / f"copy-{number}"
         self.output = work / f"output-{number}.txt"
@@ -121,7 +121,7 @@ class Copy:
         (self.folder / "scripts" / "sitecustomize.py").write_text(hook, encoding="utf-8")
 
     def test(self, *arguments: str, limit: float | None = None, **env: str) -> int | None:
-        """Run tests, and return pytest's exit code, or None if they took too long."""
+        """Run pytest; return its exit code, or None if it took longer than `limit` seconds."""
         path = os.pathsep.join([str(self.folder), str(self.folder / "scripts")])
         options = ("-p", "reached", "-p", "no:cacheprovider", "--snapshot-warn-unused")
         command = [sys.executable, "-m", "pytest", "-q", "--timeout=0", *options]
@@ -138,26 +138,26 @@ class Copy:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = process.wait(limit)
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # What the tests started, too.
+                os.killpg(process.pid, signal.SIGKILL)  # Also the processes that tests started.
             process.wait()
             return code
 
     def write(self, path: str, source: bytes) -> None:
-        """Write a file of the package, and make Python compile it anew."""
+        """Write a file of the package, and delete its compiled code."""
         (self.folder / path).write_bytes(source)
         for compiled in (self.folder / path).parent.glob(f"__pycache__/{Path(path).stem}.*"):
             compiled.unlink()
 
 
 class Reached(NamedTuple):
-    """Which tests reach which lines, by file, and the seconds that each test takes."""
+    """The tests that reach each line of each file, and the seconds that each test takes."""
 
     lines: dict[str, dict[int, set[str]]]
     seconds: dict[str, float]
 
     @classmethod
     def record(cls, copy: Copy, folders: list[str], processes: int) -> Reached:
-        """Run all tests once, if that was not done with the same files."""
+        """Return the record of a run of all tests, which is reused while the files are the same."""
         records, record_of = copy.work / "records", copy.work / "records-of"
         source = f"{copy.digest} {' '.join(folders)}"
         if not record_of.exists() or record_of.read_text() != source:
@@ -179,11 +179,11 @@ class Reached(NamedTuple):
         return cls(lines, {t: s for t, s in seconds.items() if t not in failed})
 
     def by(self, mutant: Mutant, limit: float) -> tuple[list[str], list[str]]:
-        """Return the unit tests of the mutant's own room, and others of so many seconds.
+        """Return the unit tests of the mutant's folder, and other tests of at most `limit` seconds.
 
-        A line that runs at the import, or while tests are collected, belongs to no test: all tests
-        of its room run, and a choice of all others, where those that reach other lines of the
-        file come first.
+        A line that runs at the import, or while pytest collects tests, belongs to no test. For such
+        a line, all tests of the folder run, and a selection of all other tests. In this selection,
+        tests that reach other lines of the file come first.
         """
         file = self.lines.get(mutant.path, {})
         numbers = range(mutant.lines[0], mutant.lines[1] + 1)
@@ -197,7 +197,7 @@ class Reached(NamedTuple):
         return self._in_order(own), self._in_order(self._spread(found - own, reaching, limit))
 
     def _spread(self, tests: set[str], preferred: set[str], left: float) -> set[str]:
-        """Choose tests of as many files as there is time for: one of each, then a second one."""
+        """Return tests that take at most `left` seconds in total, from many different files."""
         place: Counter[str] = Counter()
         rounds = []
         for test in sorted(tests, key=lambda t: (t not in preferred, self.seconds[t], t)):
@@ -212,7 +212,7 @@ class Reached(NamedTuple):
         return chosen
 
     def _in_order(self, tests: set[str]) -> list[str]:
-        """Order tests: unit tests first, then quick files, as fixtures may belong to a file."""
+        """Return the tests file by file, unit tests first, and quick files before slow files."""
         total: dict[str, float] = defaultdict(float)
         for test in tests:
             total[test.partition("::")[0]] += self.seconds[test]
@@ -226,13 +226,13 @@ class Reached(NamedTuple):
 
 
 def is_of_room(test: str, path: str) -> bool:
-    """Return whether a test is a unit test of the room in which a module is, or of the module."""
+    """Return whether a test is a unit test of the module at a path, or of the module's folder."""
     room = Path(path).parts[1].removesuffix(".py")
     return test.startswith((f"tests/unit/{room}/", f"tests/{room}/", f"tests/unit/test_{room}"))
 
 
 def attempt(mutant: Mutant, copy: Copy, reached: Reached, patience: int) -> dict[str, Any]:
-    """Try a mutant, and say what became of it."""
+    """Run the tests of a mutant, and return the outcome with its details."""
     source = (ROOT / mutant.path).read_bytes()
     stages = [tests for tests in reached.by(mutant, patience * LONGEST) if tests]
     result: dict[str, Any] = {"outcome": "survived" if stages else "not reached", "tests": 0}
@@ -255,7 +255,7 @@ def attempt(mutant: Mutant, copy: Copy, reached: Reached, patience: int) -> dict
 
 
 def _test(copy: Copy, seconds: Mapping[str, float], patience: int) -> int | None:
-    """Run tests, which usually take so many seconds; return the exit code, or None."""
+    """Run tests, given their usual seconds; return the exit code, or None after the time limit."""
     limits = {test: 10 + 10 * usual for test, usual in seconds.items()}
     chosen = copy.folder / "chosen.json"
     chosen.write_text(json.dumps(limits), encoding="utf-8")
@@ -272,13 +272,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "rooms", nargs="*", metavar="ROOM", help="a folder or file of target_liveintent to change"
     )
-    parser.add_argument("--sample", type=int, default=500, help="how many mutants")
-    parser.add_argument("--seed", type=int, default=7, help="of the choice")
+    parser.add_argument("--sample", type=int, default=500, help="the number of mutants")
+    parser.add_argument("--seed", type=int, default=7, help="the seed of the random sample")
     parser.add_argument("--tests", nargs="+", default=FOLDERS, help="folders or files of tests")
-    parser.add_argument("--results", type=Path, help="the JSON file to write, and to go on from")
-    parser.add_argument("--again", action="store_true", help="try again what was not detected")
+    parser.add_argument("--results", type=Path, help="the JSON file to write, and to continue from")
+    parser.add_argument("--again", action="store_true", help="try undetected mutants again")
     parser.add_argument(
-        "--missed-by", type=Path, metavar="FILE", help="only those not detected in these results"
+        "--missed-by", type=Path, metavar="FILE", help="only mutants undetected in these results"
     )
     parser.add_argument(
         "--at-least", type=int, default=0, metavar="PERCENT", help="fail if fewer are detected"
@@ -298,7 +298,7 @@ def _chosen(options: argparse.Namespace) -> list[Mutant]:
 
 
 def _earlier(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the results to go on from."""
+    """Return the earlier results, by the names of mutants, from which this run continues."""
     results = json.loads(options.results.read_text()) if options.results.exists() else {}
     if options.again:
         return {name: r for name, r in results.items() if r["outcome"] in DETECTED}
@@ -341,7 +341,7 @@ def main() -> None:
 
 
 def _show(results: Sequence[Mapping[str, Any]]) -> int:
-    """Print what was not detected; return how many were detected."""
+    """Print the undetected mutants, and return the number of detected mutants."""
     for result in results:
         if result["outcome"] not in DETECTED:
             print("", result["outcome"], *result["diff"], sep="\n")

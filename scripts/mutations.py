@@ -1,4 +1,4 @@
-"""Small changes to a Python file, for scripts/mutants.py: what they replace, and by what."""
+"""Small changes to a Python file, for scripts/mutants.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Functions = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Mutant(NamedTuple):
-    """A change to a file: the text from `start` to `end`, in bytes, becomes `new`."""
+    """A change to a file: `new` replaces the bytes from offset `start` to offset `end`."""
 
     path: str
     lines: tuple[int, int]
@@ -37,7 +37,7 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What tells it from all others, as long as the file does not change."""
+        """A name that is unique as long as the file does not change."""
         return f"{self.path}:{self.lines[0]}:{self.start} {self.kind}: {self.new}"
 
     def apply(self, source: bytes) -> bytes:
@@ -68,7 +68,7 @@ def _compared(node: ast.Compare, kind: str, table: Mapping[Any, Any]) -> Iterato
 
 
 def _is_number(node: ast.AST) -> bool:
-    """Return whether an operand may be a number: a difference of texts or lists fails for sure."""
+    """Return whether an operand may be a number; the difference of two texts always fails."""
     if isinstance(node, ast.BinOp):
         return _is_number(node.left) and _is_number(node.right)
     text = isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes))
@@ -101,14 +101,14 @@ def _statements(node: ast.AST) -> Iterator[Change]:
     if isinstance(node, ast.Return) and node.value and ast.unparse(node.value) != "None":
         yield "None returned", node, "return None"
     deleted = (ast.Expr, ast.AugAssign, ast.Raise, ast.Continue, ast.Break)
-    # Without the assignment of a name, what follows fails for sure.
+    # Without the assignment of a name, the following code always fails.
     stores = isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name)
     if stores or isinstance(node, deleted):
         yield "statement deleted", node, "pass"
 
 
 def _constants(node: ast.AST) -> Iterator[Change]:
-    # Texts stay: most are the wording of a message, and where one decides, a comparison has it.
+    # Texts are not changed: most are messages, and a text that matters is in a comparison.
     value = node.value if isinstance(node, ast.Constant) else None
     if isinstance(value, bool):
         yield "constant changed", node, str(not value)
@@ -135,7 +135,7 @@ def _stays(node: ast.AST) -> bool:
 
 
 def walk(node: ast.AST, *, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Yield the nodes that can be changed, each with whether it is in a function."""
+    """Yield each node that can be changed, and whether the node is in a function."""
     if _stays(node):
         return
     yield node, in_function
@@ -145,7 +145,7 @@ def walk(node: ast.AST, *, in_function: bool = False) -> Iterator[tuple[ast.AST,
 
 
 def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the nodes in a node that can be changed, each with the field in which it is."""
+    """Yield the child nodes that can be changed, each with the name of its field."""
     for field, value in ast.iter_fields(node):
         if field not in {"annotation", "returns", "decorator_list"}:
             children = value if isinstance(value, list) else [value]

@@ -37,7 +37,7 @@ HEIGHTS = {"report": 1060, "sandbox": 820}
 
 
 def orders(folder: Path) -> str:
-    """Return the demo's orders as the Singer messages of a tap."""
+    """Return the orders of the demo as Singer messages."""
     file = folder / "orders.jsonl"
     subprocess.run([sys.executable, ROOT / "demo" / "orders.py", "--out", file], check=True)
     records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -49,7 +49,7 @@ def orders(folder: Path) -> str:
 
 
 def run(folder: Path, url: str) -> None:
-    """Send the orders to a sandbox with the demo's map."""
+    """Run the target on the orders, with the map of the demo, against a sandbox."""
     project = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     settings = project["plugins"]["loaders"][0]["config"] | {
         "customer_id": "a-1b2c",
@@ -61,7 +61,7 @@ def run(folder: Path, url: str) -> None:
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     subprocess.run(
         [PROGRAMS / "target-liveintent", "--config", folder / "settings.json"],
-        cwd=folder,  # The store of another run would know these orders.
+        cwd=folder,  # In the store of another run, these orders would count as sent.
         input=orders(folder),
         text=True,
         capture_output=True,
@@ -70,15 +70,15 @@ def run(folder: Path, url: str) -> None:
 
 
 NOW = dt.datetime(2026, 11, 26, 17, 20, tzinfo=dt.timezone.utc)
-"""The moment of the report."""
+"""The time at which the report is written."""
 BAD_HOURS, GUESTS = 6, 0.2
-"""The last hours, in which a column has wrong values; and the share of hours with a guest order."""
+"""The number of last hours with wrong values in a column, and the share of hours with a guest."""
 WEEK = (1.1, 1.0, 0.95, 1.0, 1.2, 1.05, 0.7)
-"""How the days of a week differ."""
+"""The relative numbers of orders on the days of a week, from Monday."""
 
 
 def shop_runs() -> list[RunRecord]:
-    """Return the hourly runs of a shop of 90 days; on the last day, a column has wrong values."""
+    """Return 90 days of hourly runs of a shop; in the last hours, a column has wrong values."""
     chance = random.Random(7)
     runs = []
     for hour in range(90 * 24, -1, -1):

@@ -1,6 +1,6 @@
-"""Fails when code breaks a rule that keeps it plain; docs/contributing.md explains the rules.
+"""Fails when code breaks a rule of docs/contributing.md that keeps the code easy to read.
 
-Each complaint names a file, a line, and what to do.
+Each complaint names a file and a line, and says what to do.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ MOST_LINES_OF_A_SHORT_NAME = 3
 MOST_FUNCTIONS_WITH_A_SHORT_NAME = 10
 LONGEST_SUBJECT = 72
 SHORT_NAMES = ("one", "found")
-"""Names of variables that say nothing about what they hold."""
+"""Names of variables that do not describe the value of the variable."""
 LISTS_OF_FIELDS = {"Settings"}
-"""Classes with any number of attributes: that of the settings is the list of all settings."""
+"""Classes that may have any number of attributes. `Settings` has one for each setting."""
 OTHER_PROGRAMS = (f"{PACKAGE}/sandbox/", f"{PACKAGE}/mapping/presets/")
-"""Folders whose names may also be names elsewhere: the sandbox shares no code with the rest."""
+"""Folders that may repeat names of the package: for example, the sandbox shares no code with it."""
 COMMON_FILES = {"__init__.py", "__main__.py"}
 NEWEST_COMMITS = 50
-"""How many commits are checked: each change is checked while its commits are among these."""
+"""The number of newest commits whose subjects are checked."""
 
 Files = Mapping[str, str]
 """The sources of Python files, by their paths from the root."""
@@ -38,7 +38,7 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def names_twice(files: Files) -> Iterator[str]:
-    """Yield each public name that two modules of the package define."""
+    """Yield a complaint for each public name that two modules of the package define."""
     places: dict[str, list[str]] = defaultdict(list)
     for path in filter(_is_of_package, files):
         for name, line in _public_names(ast.parse(files[path])).items():
@@ -52,7 +52,7 @@ def names_twice(files: Files) -> Iterator[str]:
 
 
 def file_names_twice(paths: Iterable[str]) -> Iterator[str]:
-    """Yield each name that two files of the package have."""
+    """Yield a complaint for each name that two files of the package have."""
     places: dict[str, list[str]] = defaultdict(list)
     for path in filter(_is_of_package, paths):
         places[path.rpartition("/")[2]].append(path)
@@ -84,7 +84,7 @@ def _public_names(module: ast.Module) -> dict[str, int]:
 
 
 def _top_level(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a module, also those of `if` and `try`."""
+    """Yield the statements of a module, and the statements within `if` and `try`."""
     for statement in statements:
         yield statement
         if isinstance(statement, (ast.If, ast.Try)):
@@ -93,7 +93,7 @@ def _top_level(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def short_names(files: Files) -> Iterator[str]:
-    """Yield the functions where a variable with an empty name lives too long, if they are many."""
+    """Yield a complaint for each long use of a short name, if more functions have one than may."""
     complaints = [
         f"{path}:{first}: '{name}' in {function.name} lives for {last - first + 1} lines:"
         f" name it after what it holds (at most {MOST_FUNCTIONS_WITH_A_SHORT_NAME} functions may"
@@ -114,9 +114,10 @@ def functions(module: ast.Module) -> Iterator[_Function]:
 
 
 def long_lives(function: _Function) -> Iterator[tuple[str, int, int]]:
-    """Yield the short names that live too long in a function, with their first and last lines.
+    """Yield the short names that are used over too many lines, with the first and last line.
 
-    The variables of a comprehension or of a lambda live in it alone.
+    The variables of a comprehension or a lambda exist only in this expression, so they are
+    separate variables.
     """
     lines: dict[tuple[int, str], list[int]] = defaultdict(list)
     waiting: list[tuple[ast.AST, dict[str, int]]] = [(function, {})]
@@ -128,7 +129,7 @@ def long_lives(function: _Function) -> Iterator[tuple[str, int, int]]:
             case ast.arg(arg=name) if name in SHORT_NAMES:
                 lines[owners.get(name, 0), name].append(node.lineno)
         if node is not function and isinstance(node, _Function):
-            continue  # It is a function of its own.
+            continue  # An inner function is checked separately.
         own = dict.fromkeys(_bound_in(node), id(node))
         waiting += [(child, {**owners, **own}) for child in ast.iter_child_nodes(node)]
     for (_, name), places in sorted(lines.items()):
@@ -137,7 +138,7 @@ def long_lives(function: _Function) -> Iterator[tuple[str, int, int]]:
 
 
 def _bound_in(node: ast.AST) -> list[str]:
-    """Return the names of variables that live only within an expression."""
+    """Return the names of variables that exist only within a comprehension or a lambda."""
     match node:
         case (
             ast.ListComp(generators=generators)
@@ -154,7 +155,7 @@ def _bound_in(node: ast.AST) -> list[str]:
 
 
 def attributes(files: Files) -> Iterator[str]:
-    """Yield the classes that have too many attributes: fields, and assignments to `self`."""
+    """Yield a complaint for each class with too many fields and attributes of `self`."""
     for path, source in files.items():
         for node in ast.walk(ast.parse(source)):
             if not isinstance(node, ast.ClassDef) or node.name in LISTS_OF_FIELDS:
@@ -183,7 +184,7 @@ def _assigned_to_self(kind: ast.ClassDef) -> Iterator[str]:
 
 
 def complexities(files: Files) -> Iterator[str]:
-    """Yield the functions that are too complex for a reader."""
+    """Yield a complaint for each function whose cognitive complexity is too high."""
     for path, source in files.items():
         for function in complexipy.code_complexity(source).functions:
             if function.complexity > MOST_COMPLEXITY:
@@ -194,10 +195,10 @@ def complexities(files: Files) -> Iterator[str]:
 
 
 def rows_without_names(files: Files) -> Iterator[str]:
-    """Yield the parametrized tests that have rows whose names say nothing.
+    """Yield a complaint for each parametrized test with rows that need names.
 
-    Pytest names a row after its values if they are texts, numbers, flags or None. Values of other
-    kinds, and rows of several values, need a name.
+    Pytest derives the name of a row from its values if they are texts, numbers, flags or None.
+    Values of other kinds, and rows of several values, need a name.
     """
     for path, source in files.items():
         module = ast.parse(source)
@@ -211,7 +212,7 @@ def rows_without_names(files: Files) -> Iterator[str]:
 
 
 def _tables(module: ast.Module) -> dict[str, ast.expr]:
-    """Return the values that the module gives to names, where a test may have its rows."""
+    """Return the values that a module assigns to names; a test may use such a value as rows."""
     tables: dict[str, ast.expr] = {}
     for node in module.body:
         match node:
@@ -230,14 +231,17 @@ def _parametrized(module: ast.Module) -> Iterator[tuple[int, ast.expr]]:
 
 
 def _rows(rows: ast.expr, tables: Mapping[str, ast.expr]) -> list[ast.expr]:
-    """Return the rows of a table, or one like them; nothing of a table from another module."""
+    """Return the rows of a table, or an example of a generated row.
+
+    A table from another module has no rows here.
+    """
     match rows:
         case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
             return elements
         case ast.ListComp(elt=element) | ast.GeneratorExp(elt=element):
             return [element]
         case ast.Call(func=ast.Attribute(attr="items")):
-            return [rows]  # (Each is a tuple; of a dictionary itself, the keys are the rows.)
+            return [rows]  # (Each item is a tuple. The rows of a plain dictionary are its keys.)
         case ast.Name(id=name) if name in tables:
             return _rows(tables[name], {})
     return []
@@ -256,7 +260,10 @@ def _needs_name(row: ast.expr) -> bool:
 
 
 def long_subjects(log: str) -> Iterator[str]:
-    """Yield the commits whose subjects are too long; a line of the log is `commit subject`."""
+    """Yield a complaint for each commit in a log whose subject is too long.
+
+    Each line of the log is the short hash of a commit, a space, and the subject.
+    """
     for line in log.splitlines():
         commit, _, subject = line.partition(" ")
         if len(subject) > LONGEST_SUBJECT and not subject.startswith(("Merge ", "Revert ")):
@@ -267,7 +274,7 @@ def long_subjects(log: str) -> Iterator[str]:
 
 
 def log_of_commits() -> str:
-    """Return the newest commits: fewer in a clone with a cut history, none outside of a clone."""
+    """Return the log of the newest commits, which is empty outside of a clone."""
     command = ["git", "-C", str(ROOT), "log", "--format=%h %s", f"--max-count={NEWEST_COMMITS}"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -281,7 +288,7 @@ def _read(*folders: str) -> dict[str, str]:
 
 
 def complaints() -> Iterator[str]:
-    """Yield what is wrong with the code, and with the subjects of commits."""
+    """Yield all complaints about the code and about the subjects of commits."""
     package = _read(PACKAGE)
     tests = _read("tests")
     support = {path: source for path, source in tests.items() if "/test_" not in path}

@@ -1,7 +1,7 @@
 """Fails when a page or a message has a spelling mistake, or a word that `words.txt` replaces.
 
-A page is read without its code. Of a program, the strings that have a space in them are read, but
-no docstrings and no lists of codes. What is wrong is printed with its place, and with what to write
+In a page, code is not checked. In a program, only strings that contain a space are checked, and
+neither docstrings nor texts in upper case. Each complaint names the place, and what to write
 instead.
 """
 
@@ -22,7 +22,7 @@ _CODE = re.compile(r"^( *)```.*?^\1```$|`[^`\n]+`|<!--.*?-->|\]\([^)]*\)", re.MU
 _FOUND = re.compile(r"(\d+): (.*)")
 
 Line = tuple[str, str]
-"""A place, such as `docs/index.md:3`, and what stands there."""
+"""A place, such as `docs/index.md:3`, and the text at this place."""
 
 
 def lines_of_page(page: str, name: str) -> Iterator[Line]:
@@ -33,7 +33,7 @@ def lines_of_page(page: str, name: str) -> Iterator[Line]:
 
 
 def texts_of_program(source: str, name: str) -> Iterator[Line]:
-    """Yield the texts of a program that people may read."""
+    """Yield the strings of a program that people may read."""
     nodes = list(ast.walk(ast.parse(source)))
     docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     for node in nodes:
@@ -44,7 +44,7 @@ def texts_of_program(source: str, name: str) -> Iterator[Line]:
 
 
 def complaints(lines: list[Line]) -> list[str]:
-    """Return what codespell finds in the lines, each with its place."""
+    """Return the complaints of codespell about the lines, each with its place."""
     codespell = [sys.executable, "-m", "codespell_lib", "--stdin-single-line"]
     done = subprocess.run(
         [*codespell, "--dictionary", "-", "--dictionary", WORDS, "-"],
@@ -60,7 +60,7 @@ def complaints(lines: list[Line]) -> list[str]:
 
 
 def all_lines() -> Iterator[Line]:
-    """Yield what is checked: the lines of all pages, and the texts of the program."""
+    """Yield the lines of all pages, and the strings of all programs."""
     for patterns, read in ((PAGES, lines_of_page), (PROGRAMS, texts_of_program)):
         for path in sorted({path for pattern in patterns for path in ROOT.glob(pattern)}):
             yield from read(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())

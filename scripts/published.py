@@ -1,7 +1,7 @@
-"""Generates what other programs read of the settings and of the pages.
+"""Generates two files of the site for other programs: a JSON Schema, and `llms.txt`.
 
-An editor completes and checks a file of settings by the JSON Schema; assistants find the pages by
-`llms.txt`. Both are part of the site. `scripts/generate.py` writes the files.
+Editors use the JSON Schema to complete and check files with settings. Assistants find the pages of
+the documentation in `llms.txt`. `scripts/generate.py` writes the files.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from target_liveintent.mapping.map_settings import _EXPRESSION, _OPTIONS, _Null
 _ROOT = Path(__file__).parents[1]
 _DOCS = _ROOT / "docs"
 _OPTION_MEANINGS = {
-    "__else__": "null: the event has no other columns than those of this map.",
-    "__filter__": "A Python expression: only the records for which it is true become events.",
-    "__key_properties__": "The columns of the mapped record of which event IDs are derived.",
-    "__source__": "The stream that this one is a copy of.",
-    "__alias__": "The name under which the stream is counted, or an expression of it.",
+    "__else__": "With null, the event has only the columns of this map.",
+    "__filter__": "A Python expression. Only records for which it is true become events.",
+    "__key_properties__": "The columns of the mapped record from which event IDs are derived.",
+    "__source__": "The name of the stream that this stream is a copy of.",
+    "__alias__": "The name under which the stream is counted, or an expression for this name.",
 }
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
 def settings_schema() -> dict[str, Any]:
-    """Return a JSON Schema of files with settings, with the options and columns of stream maps.
+    """Return a JSON Schema for files with settings, with the options and columns of stream maps.
 
-    It requires no setting, because the environment may have it.
+    The schema requires no setting, because environment variables may contain any setting.
     """
     expression = msgspec.json.schema(_EXPRESSION[0])
     columns = re.findall(r"^\| `(\w+)` \| (.+) \|$", _page("reference/columns.md"), re.MULTILINE)
@@ -74,17 +74,17 @@ def settings_schema() -> dict[str, Any]:
 
 
 def _or_null(rules: dict[str, Any]) -> dict[str, Any]:
-    """Add null, which means "not set", to the options of a setting: editors take them literally."""
+    """Return the rules of a setting, where null ("not set") is an option, as editors need it."""
     return {**rules, "enum": [*rules["enum"], None]} if "enum" in rules else rules
 
 
 def llms() -> str:
-    """Return the list of the pages, each with its first sentence, in the form of llmstxt.org."""
+    """Return the list of pages in the format of llmstxt.org, each with its first sentence."""
     site = yaml.safe_load((_ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     url = f"{site['extra']['repository'].replace('github.com', 'raw.githubusercontent.com')}/main"
     lines = [f"# {site['site_name']}", "", f"> {site['site_description']}"]
     groups: dict[str, list[tuple[str, str]]] = {}
-    for entry in site["nav"]:  # Each is a page, or a group of pages, with one name.
+    for entry in site["nav"]:  # Each entry maps a name to a page or to a group of pages.
         ((name, content),) = entry.items()
         if isinstance(content, list):
             groups.setdefault(name, []).extend(next(iter(page.items())) for page in content)
@@ -107,7 +107,7 @@ def _page(path: str) -> str:
 
 
 def files() -> dict[Path, str]:
-    """Return the content of each generated file."""
+    """Return the text of each generated file, by its path."""
     return {
         _DOCS / SCHEMA_URL.rpartition("/")[2]: json.dumps(settings_schema(), indent=2) + "\n",
         _DOCS / "llms.txt": llms(),

@@ -1,7 +1,7 @@
-"""Records which tests reach which lines of the package, and runs chosen tests only.
+"""A pytest plugin for scripts/mutants.py, which records the lines that each test reaches.
 
-A pytest plugin for scripts/mutants.py. The processes that tests start are recorded too, through
-`start_in_child`, which `sitecustomize` calls in each of them.
+The plugin can also run only chosen tests. It records the processes that tests start, too: in each
+of these processes, `sitecustomize` calls `start_in_child`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 assert sys.platform != "win32"  # noqa: S101 (mypy understands it: Windows has no such alarms)
 
 FOLDER = "REACHED_FOLDER"
-"""The environment variable that names the folder for records; unset, nothing is recorded."""
+"""The environment variable that names the folder for records. Without it, nothing is recorded."""
 CHOSEN = "REACHED_CHOSEN"
 """The environment variable that names a JSON file: the tests to run, in order, and their limits.
 
-A limit is the number of seconds after which a test counts as hung: SIGALRM ends pytest then.
+A test that takes longer than its limit, in seconds, counts as hung, and SIGALRM ends pytest.
 """
 OUTSIDE_TESTS = 60.0
 """Seconds that pytest may take before the first test, and after the last one."""
@@ -51,7 +51,7 @@ def _write(record: dict[str, Any], folder: str) -> None:
 
 
 def start_in_child() -> None:
-    """Record a process that a test has started, or that is forked from such a process."""
+    """Record the lines that this process reaches, which a test has started."""
     folder, recorder = os.environ[FOLDER], _start()
 
     def end() -> None:
@@ -68,14 +68,14 @@ def start_in_child() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
-    """Begin before the package is imported, in each worker of pytest-xdist."""
+    """Start the recording in each worker of pytest-xdist, before the package is imported."""
     global _recorder  # noqa: PLW0603
     if FOLDER in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
         _recorder = _start()
 
 
 def pytest_configure() -> None:
-    """Read which tests to run, if not all."""
+    """Read the chosen tests and their limits, if tests are chosen."""
     if CHOSEN in os.environ:
         _limits.update(json.loads(Path(os.environ[CHOSEN]).read_text(encoding="utf-8")))
         signal.setitimer(signal.ITIMER_REAL, OUTSIDE_TESTS)
@@ -83,7 +83,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the chosen tests, in their order."""
+    """Keep only the chosen tests, in their order."""
     if _limits:
         found = {item.nodeid: item for item in items}
         items[:] = [found[test] for test in _limits if test in found]
@@ -91,7 +91,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Record what a test reaches under its name, or give it its time."""
+    """Record the lines that a test reaches, or set the test's time limit."""
     if _limits:
         signal.setitimer(signal.ITIMER_REAL, _limits[item.nodeid])
     if _recorder is not None:
@@ -100,14 +100,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note how long a test took, and whether it failed."""
+    """Store how long a test took, and whether it failed."""
     _seconds[report.nodeid] = _seconds.get(report.nodeid, 0.0) + report.duration
     if report.failed:
         _failed.add(report.nodeid)
 
 
 def pytest_sessionfinish() -> None:
-    """Write what was recorded."""
+    """Write the record to a file."""
     if _limits:
         signal.setitimer(signal.ITIMER_REAL, OUTSIDE_TESTS)
     if _recorder is None:

@@ -1,8 +1,8 @@
-"""Fails when a script, or a command on a page, needs more than the tools that macOS brings.
+"""Fails when a script, or a command on a page, does not work with the tools of macOS.
 
-These are bash 3.2, and the programs of BSD. Scripts are those of the folder `scripts`; commands are
-the blocks of pages that begin with ```sh. What is wrong is printed with its place, and with what to
-write instead. ShellCheck finds what is wrong for all versions of bash, but knows only the newest.
+These tools are bash 3.2, and the programs of BSD. This program checks the scripts in the folder
+`scripts`, and the blocks of pages that begin with ```sh. Each complaint names the place, and what
+to write instead. (ShellCheck does not check whether an old version of bash can run a script.)
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ FORBIDDEN = {
     " program",
     r"/proc/\w|/dev/shm|/dev/full": "macOS has no such file",
 }
-"""What to write instead, by what needs newer or other programs."""
+"""What to write instead, by the patterns of code that macOS cannot run."""
 
 
 def texts() -> Iterator[tuple[str, int, str]]:
@@ -68,7 +68,7 @@ def texts() -> Iterator[tuple[str, int, str]]:
 
 
 def complaints(text: str) -> Iterator[tuple[int, str]]:
-    """Yield what a text in the language of the shell must not have, each with its line."""
+    """Yield a complaint for each forbidden pattern in a script, with the line counted from 0."""
     for number, line in enumerate(text.splitlines()):
         for form, instead in FORBIDDEN.items():
             if found := re.search(form, _COMMENT.sub("", line)):

@@ -37,7 +37,7 @@ EXTRAS = {
     "sandbox": "The program `liveintent-sandbox`, a local copy of the Conversions API for trials.",
     "spark": "[Spark's data source](spark.md).",
 }
-"""What each extra is for. Each extra of the package must be here."""
+"""The purpose of each extra. Each extra of the package must be in this table."""
 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -50,7 +50,7 @@ def _meanings(meanings: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def settings() -> str:
-    """Return a table of the settings of each group, as `--about` shows them."""
+    """Return a table of settings for each group of settings."""
     sections = []
     for heading, group in config.settings_by_group().items():
         rows = [
@@ -68,7 +68,7 @@ def presets() -> str:
 
 
 def preset_texts() -> str:
-    """Return the stream map of each preset, as a user would write it."""
+    """Return a section for each preset, with its stream map in YAML."""
     return "\n\n".join(
         f"### {name}\n\n```yaml\n{preset_maps.preset_text(name).rstrip()}\n```" for name in PRESETS
     )
@@ -116,13 +116,13 @@ def reasons() -> str:
 
 
 def answers() -> str:
-    """Return a table of what each answer of the API means."""
+    """Return a table of the answers of the API and their meanings."""
     rows = [(meaning.answer, meaning.words) for meaning in MEANINGS.values()]
     return _table(("answer", "what it means"), rows)
 
 
 def outcomes() -> str:
-    """Return a table of what becomes of the events of a request."""
+    """Return a table of the outcomes of a request's events, by the answer of the API."""
     return _table(
         ("answer", "part", "faults of the part", "what becomes of the part"),
         [_outcome(row) for row in OUTCOME_TABLE],
@@ -147,7 +147,7 @@ def options() -> str:
 
 
 def commands() -> str:
-    """Return a section for each command: what it does, and a table of its own options."""
+    """Return a section for each command, with its help and a table of its options."""
     sections = []
     for name, command in sorted(main.commands.items()):
         text = inspect.cleandoc(command.help or "")
@@ -241,7 +241,7 @@ def extras() -> str:
 
 
 def versions() -> str:
-    """Return a table of what the target runs with: what is allowed, and what the tests have."""
+    """Return a table of the supported versions of Python and packages, and the tested versions."""
     classifiers = metadata.metadata(_NAME).get_all("Classifier") or []
     pythons = [c.rpartition(" ")[2] for c in classifiers if re.search(r"Python :: 3\.\d+$", c)]
     rows = [("Python", ", ".join(pythons), "each of them")]
@@ -256,13 +256,13 @@ def versions() -> str:
 
 
 def _tested(package: str) -> str:
-    """Return the version of a package in constraints.txt."""
+    """Return the version of a package that constraints.txt requires."""
     found: list[str] = re.findall(rf"^{package}==(\S+)", _text("constraints.txt"), re.MULTILINE)
     return found[-1]
 
 
 def example(path: str, kind: str) -> str:
-    """Return a file of examples/ as a block of code."""
+    """Return a file of the folder `examples` as a block of code in Markdown."""
     text = _text(f"examples/{path}").rstrip("\n")
     return f'```{kind} title="{Path(path).name}"\n{text}\n```'
 

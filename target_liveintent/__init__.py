@@ -1,7 +1,7 @@
 """A Singer target that delivers conversion events to LiveIntent's Conversions API.
 
-Other programs import the names that docs/reference/python.md lists. Each name's module is
-loaded on first use, so a run loads only what it needs. The types are in `__init__.pyi`.
+Other programs import the names that docs/reference/python.md lists. The module of a name is
+loaded when the name is first used, so a run loads only what it needs. `__init__.pyi` has the types.
 """
 
 import importlib
@@ -16,7 +16,7 @@ _MODULES = {
     "problems": "config",
     "settings_of": "config",
 }
-"""The module of each public name."""
+"""The module that defines each public name."""
 __all__ = [*_MODULES]  # noqa: PLE0604 (texts)
 
 

@@ -1,4 +1,4 @@
-"""The command line: a run, which has no subcommand, and all subcommands."""
+"""The command line of `target-liveintent`: without a subcommand, the program performs a run."""
 
 from __future__ import annotations
 
@@ -55,19 +55,20 @@ def _set_up_logging() -> None:
             " SINGER_SDK_LOG_CONFIG the file of a configuration of Python's logging"
         )
         raise ConfigurationError(msg) from None
-    protect_logging()  # The configuration of the log may have set levels.
+    protect_logging()  # The configuration may have set the levels of libraries.
 
 
 class _Program(click.Group):
-    """The program. However it fails, its last line is readable."""
+    """The main command, which explains every failure in the last line of the log."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Do what the arguments ask for."""
+        """Run the command that the arguments name."""
         protect_logging()
         log_unhandled(_LOGGER)
         with readable_failures(_LOGGER):
             _set_up_logging()
-            if None in (sys.stdin, sys.stdout, sys.stderr):  # The next open file would replace it.
+            # The next file that is opened would take the place of a closed stream.
+            if None in (sys.stdin, sys.stdout, sys.stderr):
                 msg = "a standard stream is closed: remove <&-, >&- or 2>&- from the command"
                 raise StorageError(msg)
             use_utf8()
@@ -80,7 +81,7 @@ class _Program(click.Group):
 def _read_files(
     ctx: click.Context, _param: click.Parameter, paths: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the settings of all `--config` files, given before or after the subcommand."""
+    """Return the merged settings of all `--config` files, given before or after the subcommand."""
     merged = dict(ctx.obj or {})
     for path in paths:
         if path != "ENV":
@@ -98,12 +99,15 @@ _with_config = click.option(
     callback=_read_files,
     help="A file with settings in JSON or YAML. You can repeat this option; a later file takes"
     " precedence. Environment variables such as TARGET_LIVEINTENT_PIXEL_ID take precedence over"
-    " files, but not if the setting is an object. (ENV, as in Meltano and Singer, adds nothing.)",
+    " files, except for settings that are objects. ENV in place of FILE has no effect.",
 )
 
 
 def _given(files: Mapping[str, Any]) -> config.Given:
-    """Return the settings that a run would have, unchecked, and hide the token from the log."""
+    """Return the unchecked settings of files and environment, and hide the token from the log.
+
+    Settings whose value is null are left out.
+    """
     given = _with_environment(files)
     with contextlib.suppress(ConfigurationError):  # The file need not exist here.
         # From now on, the log does not show this token.
@@ -113,9 +117,10 @@ def _given(files: Mapping[str, Any]) -> config.Given:
 
 
 def _with_environment(files: Mapping[str, Any]) -> config.Given:
-    """Return the settings of files and environment, and hide their token from the log.
+    """Return the unchecked settings of files and environment, and hide `auth_token` from the log.
 
-    This does not read a token file: the file may be a pipe, which can be read only once.
+    This function does not read the file of `auth_token_path`: the file may be a pipe, which can be
+    read only once.
     """
     given = config.with_environment(files, os.environ)
     hide_token(str(given.values.get("auth_token", "")))
@@ -126,9 +131,13 @@ def _with_environment(files: Mapping[str, Any]) -> config.Given:
 def _opened(
     files: Mapping[str, Any], *, to_change: bool = False, **options: str | None
 ) -> Iterator[tuple[Settings, Database]]:
-    """Yield the settings and the store, which may be empty, for a command that sends nothing.
+    """Yield the settings and the open store for a command that sends nothing and needs no token.
 
-    The command needs no token, and writes no file except the files that `options` name.
+    Args:
+        files: The settings of the `--config` files.
+        to_change: Whether the command changes the store. A store that does not exist yet is empty.
+        options: Settings that replace those of files and environment. The settings `metrics_path`
+            and `report_path` are only set if they are given here.
     """
     needless = {**_NO_TOKEN, "metrics_path": None, "report_path": None}
     given = _given(files)
@@ -151,7 +160,7 @@ def _overview(settings: Settings, database: Database, max_age: dt.timedelta | No
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
-    """Print the result of a command, as JSON or as lines."""
+    """Print the result of a command: as JSON, or as the lines that `lines` makes of it."""
     if style == "json":
         click.echo(json_text(found))
     else:
@@ -183,7 +192,7 @@ _dry_run = _flag("--dry-run", help="Show what would be sent, and change nothing.
 )
 @_dry_run
 @_limit
-@_flag("--send-again", help="Also send events again that were delivered before.")
+@_flag("--send-again", help="Send all events, even those that were delivered before.")
 @click.pass_context
 def main(  # noqa: PLR0913 (an argument for each option)
     ctx: click.Context,
@@ -198,7 +207,7 @@ def main(  # noqa: PLR0913 (an argument for each option)
 ) -> None:
     """Send conversion events to LiveIntent.
 
-    Without a command, the program reads Singer messages, which a tap writes, and delivers them.
+    Without a command, the program reads the Singer messages of a tap, and delivers the events.
     """
     if ctx.invoked_subcommand is not None:
         if about or style or source or send_again or any(options.values()):
@@ -209,7 +218,7 @@ def main(  # noqa: PLR0913 (an argument for each option)
             raise click.UsageError(msg)
         return
     if style and not about:
-        msg = "--format needs --about, or must come after a command"
+        msg = "--format has no effect on a run: add --about, or write --format after a command"
         raise click.UsageError(msg)
     if about and style in {"json", "markdown"}:
         TargetLiveIntent.print_about(style)
@@ -222,7 +231,14 @@ def main(  # noqa: PLR0913 (an argument for each option)
 def _run(
     files: Mapping[str, Any], options: Mapping[str, Any], source: IO[str] | None, **how: Any
 ) -> None:
-    """Run a target over an input; `options` win over settings, and the target takes `how`."""
+    """Run the target on an input.
+
+    Args:
+        files: The settings of the `--config` files.
+        options: The settings of the command line, which take precedence.
+        source: The input; None means standard input, or in a replay no input.
+        how: Further arguments of `TargetLiveIntent`.
+    """
     run_id = new_run_id()
     _LOGGER.info("%s, run %s", _NAMED, run_id)
     with readable_failures(_LOGGER, run_named(run_id)):
@@ -272,7 +288,7 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
     "--write-config",
     "new_config",
     help="Propose a configuration for the input, and write it to FILE, which must not exist."
-    " --config is not read.",
+    " The command then ignores --config.",
 )
 @click.option(
     "--show-code",
@@ -289,11 +305,11 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     *,
     show_code: bool,
 ) -> None:
-    """Show how each stream of an input would become events, or why a stream cannot.
+    """Show which events the records of each stream would become, or why a stream has no events.
 
-    FILE is a Singer stream; the default is standard input. The command sends nothing. The exit code
-    is 1 if a run over the same input would fail. The command checks neither the token nor the
-    store.
+    FILE contains Singer messages; the default is standard input. The command sends nothing. The
+    exit code is 1 if a run with the same input would fail. The command checks neither the token nor
+    the store.
     """
     from target_liveintent.singer import explaining  # noqa: PLC0415 (a run does not need it)
     from target_liveintent.singer.streams import RecordRules  # noqa: PLC0415
@@ -331,7 +347,8 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     multiple=True,
     type=click.Choice(sorted(name for name, reason in REASONS.items() if reason.letter)),
     metavar="REASON",
-    help="Delete the dead letters of this account and pixel that have REASON. You can repeat this.",
+    help="Delete the dead letters of this account and pixel with REASON. You can repeat this"
+    " option.",
 )
 def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ...]) -> None:
     """Show the dead letters by reason and stream.
@@ -362,7 +379,10 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
 @click.argument("source", type=click.File("r"), metavar="[FILE]", required=False)
 @_dry_run
 @_limit
-@_flag("--unconfirmed", help="Also send what LiveIntent may have counted (unconfirmed, api_error).")
+@_flag(
+    "--unconfirmed",
+    help="Also send events that LiveIntent may have counted (reasons unconfirmed and api_error).",
+)
 @_flag(
     "--other-accounts",
     help="Also send the dead letters of other accounts (customer ID and API host) and pixels. The"
@@ -378,8 +398,8 @@ def replay(
 ) -> None:
     """Send the dead letters of the store that can be sent now.
 
-    Expired dead letters are dropped. Dead letters that cannot be sent yet stay in the store. Other
-    runs can continue at the same time. If a replay is interrupted, repeat it. FILE (or - for
+    The replay drops expired dead letters. Dead letters that cannot be sent yet stay in the store.
+    Other runs can continue at the same time. If a replay is interrupted, repeat it. FILE (or - for
     standard input) is the output of dead-letters --format=singer, which you may edit. The replay
     puts the dead letters of FILE into the store, and sends them.
     """
@@ -392,11 +412,11 @@ def replay(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
     metavar="TIME",
-    help="Only events that were sent at this time (UTC) or later: 2026-08-01 or"
+    help="Print only events that were sent at this time (UTC) or later, such as 2026-08-01 or"
     " 2026-08-01T16:00:00.",
 )
 def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None) -> None:
-    """Print the delivered events that runs with keep_delivered have kept, the oldest first."""
+    """Print the delivered events that runs with keep_delivered have stored, the oldest first."""
     moment = 0.0 if since is None else since.replace(tzinfo=dt.timezone.utc).timestamp()
     with _opened(files) as (settings, database):
         if not settings.keep_delivered:
@@ -414,7 +434,7 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
 
 @_command("forget", "--config liveintent.yml forget < addresses.txt")
 def forget(files: dict[str, Any]) -> None:
-    """Delete all rows about people whose addresses or hashes come from standard input.
+    """Delete the stored rows about the people whom standard input lists.
 
     Each line is an e-mail address, or the MD5 or SHA-256 of an address. For an address, the command
     finds all rows. For a hash, it finds only rows with this hash. It deletes dead letters and
@@ -427,18 +447,18 @@ def forget(files: dict[str, Any]) -> None:
 
 
 def _forgotten(people: Sequence[Person], counts: Sequence[int]) -> Iterator[str]:
-    """Yield how many rows were deleted, and which lines name people without a row."""
+    """Yield how many rows were deleted, and which lines of the input matched no row."""
     yield f"deleted {counted(sum(counts), 'row')}"
     if not people:
-        yield "standard input has no address and no hash"
+        yield "standard input contains neither an address nor a hash"
     unknown = [person for person, count in zip(people, counts, strict=True) if not count]
     if numbers := [str(one.line) for one in unknown if one.is_address]:
         yield f"the store had no row about the address in line {', '.join(numbers)}"
     if numbers := [str(one.line) for one in unknown if not one.is_address]:
         yield (
-            f"the store had no row with the hash in line {', '.join(numbers)}. This does not mean"
-            " that it has no row about the person: rows may have the hash of another spelling of"
-            " the address, or its other hash. The address itself finds all of them"
+            f"the store had no row with the hash in line {', '.join(numbers)}. Rows about the same"
+            " person may still exist: with the hash of another spelling of the address, or with"
+            " the other kind of hash. To find all rows, enter the address itself"
         )
 
 
@@ -447,11 +467,11 @@ def _forgotten(people: Sequence[Person], counts: Sequence[int]) -> Iterator[str]
     "--max-age",
     type=click.FloatRange(min=0, min_open=True),
     metavar="HOURS",
-    help="The exit code is also 3 if no run has ended in the last HOURS hours. By default, this is"
-    " three times the usual time between runs, and at least 26 hours.",
+    help="The exit code is also 3 if no run has ended in the last HOURS hours. The default is three"
+    " times the usual time between runs, and at least 26 hours.",
 )
 def print_health(files: dict[str, Any], max_age: float | None) -> None:
-    """Print one line that says whether everything is normal, according to the history of runs.
+    """Print one line that says whether the last runs were normal.
 
     The exit code is 3 if the last run failed, or if something is unusual, such as more dead letters
     than usual.
@@ -481,7 +501,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     place = path or _given(files).values.get("report_path")
     style = style or ("html" if place else "text")
     if (path and style != "html") or (style == "html" and place is None):
-        msg = "--format=html needs a PATH or report_path; the other formats take no PATH"
+        msg = "--format=html needs a PATH, or the setting report_path; other formats have no PATH"
         raise click.UsageError(msg)
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
         overview = _overview(settings, database)

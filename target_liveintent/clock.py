@@ -1,4 +1,4 @@
-"""The clock of a run. Tests replace it with a clock of their own."""
+"""The clock of a run. Tests replace this clock with a simulated one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ class Clock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds since an arbitrary start; they never go backwards."""
+        """Return the seconds since an arbitrary moment; this number never decreases."""
         return time.monotonic()
 
     def since_boot(self) -> float:
-        """Return the same, but these seconds also pass while the machine is suspended.
+        """Return the seconds since an arbitrary moment, including time of suspension.
 
-        What another machine may do meanwhile is timed by them; only this process can compare them.
+        The store uses this clock for reservations, which expire for other machines while this
+        machine is suspended. Only numbers from the same machine can be compared.
         """
         return seconds_since_boot()
 
@@ -32,4 +33,4 @@ class Clock:
 
 
 SYSTEM_CLOCK = Clock()
-"""The clock has no state, so all parts of a run may share it."""
+"""The clock that all parts of a run share, because a clock has no state."""

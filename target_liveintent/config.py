@@ -1,7 +1,7 @@
 """The settings: their JSON schema, the environment, and the checks before a run reads input.
 
-The schema and the descriptions are generated from `Settings`. Each problem is one line that
-names the setting and says what it must be, but never its value, which may be a mistyped secret.
+The schema and the descriptions are generated from `Settings`. Each problem is one line that names
+the setting and says what is allowed. The line never shows the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ from target_liveintent.system import identity_of
 
 _PREFIX = "TARGET_LIVEINTENT_"
 _PREFIX_PART = re.compile("target|liveintent", re.IGNORECASE)
-"""An environment variable with one of these words may be meant for this program."""
+"""Matches the words that show that an environment variable may be meant for this program."""
 _VARIABLE = re.compile(r"target[\W_]*liveintent[\W_]*(.+)", re.IGNORECASE)
 OBJECTS = {"presets": 0, "stream_maps": 1, "stream_map_config": -1}
-"""The settings that are objects. The number says how many dots, counted from the end of a flattened
-name, separate levels: a column's name has no dot, but a stream's name may have dots."""
+"""The settings that are objects, each with the number of dots that separate levels in a flattened
+name, from the end (-1 means all). A stream's name may have dots; a column's name has no dot."""
 _WRITTEN = ("store", "report_path", "metrics_path")
 """The settings for the files that a run writes."""
 _PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)
-"""The settings that name files."""
+"""The settings whose values are paths of files; some of the values may be URLs instead."""
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 _VARIABLES = [_PREFIX + name.upper() for name in _TYPES]
 _VARIABLES_IN_USE = {*_VARIABLES, f"{_PREFIX}LOGLEVEL"}
-"""The variables that have an effect. The SDK reads `…LOGLEVEL`."""
+"""The environment variables that have an effect. The SDK reads `…LOGLEVEL`."""
 _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
-"""A connection string of libpq that is not a URL."""
+"""Matches a connection string of libpq that is not a URL, such as `host=localhost user=me`."""
 _HEADING = re.compile(r"^(\w.+):\n((?:    .+\n?)+)", re.MULTILINE)
 _SETTING = re.compile(r"^    (\w+): (.+(?:\n     .+)*)", re.MULTILINE)
 _GROUPS = {
     heading: {name: " ".join(text.split()) for name, text in _SETTING.findall(listed)}
     for heading, listed in _HEADING.findall(inspect.cleandoc(Settings.__doc__ or ""))
 }
-"""The descriptions of the settings by the groups in the docstring of `Settings`."""
+"""The descriptions of settings by name, for each heading in the docstring of `Settings`."""
 
 
 # What people and Meltano read about the settings
 
 
 def _schema() -> dict[str, Any]:
-    """Return the schema that msgspec makes of `Settings`, in the form that Meltano's tools read.
+    """Return the JSON schema that msgspec generates from `Settings`, as Meltano's tools need it.
 
     These tools expect a type and a description for each setting. Null means "not set", so every
     setting that is not required may be null.
@@ -89,7 +89,7 @@ SETTINGS_SCHEMA = _schema()
 
 
 def _expected(schema: Mapping[str, Any]) -> str:
-    """Describe in words the values that the schema of a setting allows."""
+    """Return a description of the values that the schema of a setting allows."""
     kind = f"{'an' if schema['type'][0][0] in 'aeio' else 'a'} {schema['type'][0]}"
     kind += ", true or false" if kind == "a boolean" else ""
     match schema:
@@ -107,9 +107,10 @@ def _expected(schema: Mapping[str, Any]) -> str:
 
 
 def settings_by_group() -> dict[str, list[tuple[str, str, str]]]:
-    """Return the name, the default and the description of settings, by the heading of their group.
+    """Return the settings of each group, by the heading of the group.
 
-    The default is `required` if there must be a value.
+    Each setting has its name, its default and its description. If a configuration must contain the
+    setting, `required` takes the place of the default.
     """
     return {heading: [_shown(name) for name in group] for heading, group in _GROUPS.items()}
 
@@ -136,9 +137,10 @@ class Given(NamedTuple):
     """The unchecked settings from files and the environment.
 
     Attributes:
-        values: The values by the names of settings. A text may stand for another type.
-        unknown_variables: Names of environment variables that are probably meant for this program,
-            but belong to no setting.
+        values: The values by the names of settings. A value may be a text that is not converted to
+            the type of the setting yet.
+        unknown_variables: The names of environment variables that are probably meant for this
+            program, but belong to no setting.
     """
 
     values: dict[str, Any]
@@ -146,11 +148,15 @@ class Given(NamedTuple):
 
 
 def with_environment(files: Mapping[str, Any], environment: Mapping[str, str]) -> Given:
-    """Return the settings of files and of environment variables, whose values are texts.
+    """Return the merged settings of files and environment variables.
 
     A variable takes precedence over a file, but an empty variable sets nothing. Meltano flattens
     objects for the environment, and the original object cannot always be restored. So an object in
-    a file takes precedence over its variable.
+    a file takes precedence over the variable of the same setting.
+
+    Args:
+        files: The settings of the configuration files, by their names.
+        environment: The values of environment variables, by their names.
     """
     texts = {name: environment.get(_PREFIX + name.upper(), "").strip() for name in _TYPES}
     values = dict(files)
@@ -163,10 +169,10 @@ def with_environment(files: Mapping[str, Any], environment: Mapping[str, str]) -
 
 
 def _unknown_variables(files: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield variables that are meant for this program, but belong to no setting.
+    """Yield the environment variables that are meant for this program, but belong to no setting.
 
-    Meltano sets many variables: for the settings of a file, for parts of objects, and for other
-    loaders. So with Meltano, this yields only misspelled variables that no file has.
+    A variable for a setting that a file contains is left out. Meltano sets many variables, also for
+    parts of objects and for other loaders. So in a Meltano project, only misspelled names count.
     """
     is_by_meltano = "MELTANO_PROJECT_ROOT" in environment
     for variable, text in environment.items():
@@ -179,16 +185,17 @@ def _unknown_variables(files: Mapping[str, Any], environment: Mapping[str, str])
 
 
 def _is_ours(variable: str) -> bool:
-    """Return whether a variable that belongs to no setting is probably for this program."""
+    """Return whether a variable that belongs to no setting is probably meant for this program."""
     ends_as_ours = variable.upper().endswith(tuple(f"_{name.upper()}" for name in _TYPES))
     return variable.startswith(_PREFIX) or ("LIVEINTENT" in variable.upper() and ends_as_ours)
 
 
 def _meant(name: str) -> str | None:
-    """Return the known name that an unknown setting or environment variable probably means.
+    """Return the known name that an unknown setting or variable probably means, or None.
 
-    If the name of a variable contains the whole name of a setting, it is not misspelled. It belongs
-    to another loader (`target-liveintent-eu`), or to an object: `…_STREAM_MAPS_ORDERS_EMAIL`.
+    A variable whose name contains the whole name of a setting is not misspelled. Such a variable
+    belongs to another loader, such as `target-liveintent-eu`, or to a part of an object, such as
+    `…_STREAM_MAPS_ORDERS_EMAIL`.
     """
     variable = _VARIABLE.fullmatch(name)
     if variable is None:
@@ -198,14 +205,18 @@ def _meant(name: str) -> str | None:
     if setting is None or (setting != rest and f"_{setting}_" in f"_{rest}_"):
         return None
     meant = _PREFIX + setting.upper()
-    return setting if name == meant else meant  # (A file uses a variable's name.)
+    return setting if name == meant else meant  # (A file may name a setting like its variable.)
 
 
 def _nested(text: str, splits: int) -> Any:
-    """Read an object that Meltano may have flattened; text that is not JSON stays unchanged.
+    """Return the JSON object of a text as it was before Meltano flattened it.
 
     Meltano turns `{"orders": {"email": "mail"}}` into `{"orders.email": "mail"}`. An object that
-    contains objects has not been flattened.
+    contains objects has not been flattened. A text without a JSON object is returned unchanged.
+
+    Args:
+        text: The value of an environment variable.
+        splits: The number of dots that separate levels, as in `OBJECTS`.
     """
     try:
         flat = decode_json_object(text)
@@ -219,7 +230,7 @@ def _nested(text: str, splits: int) -> Any:
         inner = nested
         for step in path:
             inner = inner.setdefault(step, {})
-            if not isinstance(inner, dict):  # A name is both: the rules for maps will say so.
+            if not isinstance(inner, dict):  # (`map_problems` reports a stream that is a value.)
                 return flat
         inner[last] = value
     return nested
@@ -232,11 +243,13 @@ def settings_of(config: Mapping[str, Any], unknown_variables: Sequence[str] = ()
     """Check a configuration, and return it as immutable settings.
 
     Args:
-        config: The values of settings by their names. Null means "not set".
-        unknown_variables: As in `Given`. A misspelled variable is a problem, too.
+        config: The values of settings by their names. None means "not set".
+        unknown_variables: The names of environment variables that belong to no setting. A
+            misspelled name is a problem.
 
     Raises:
-        ConfigurationError: With everything that is wrong, in one line.
+        ConfigurationError: If the configuration has problems. The message is one line that lists
+            all problems.
     """
     settings, wrong = _checked(config, unknown_variables)
     if wrong:
@@ -245,12 +258,18 @@ def settings_of(config: Mapping[str, Any], unknown_variables: Sequence[str] = ()
 
 
 def problems(config: Mapping[str, Any], unknown_variables: Sequence[str] = ()) -> list[str]:
-    """Return the problems of a configuration, one line each, without the values of settings."""
+    """Return the problems of a configuration, one line each, without the values of settings.
+
+    The arguments are those of `settings_of`. A correct configuration has no problems.
+    """
     return _checked(config, unknown_variables)[1]
 
 
 def setting_warnings(names: Iterable[str], unknown_variables: Sequence[str] = ()) -> Iterator[str]:
-    """Yield a warning for each unknown setting and variable, except misspelled names."""
+    """Yield a warning for each unknown setting and environment variable.
+
+    Misspelled names are left out: `settings_of` treats them as problems.
+    """
     for name in names:
         if name not in _TYPES and not _name_problem(name):
             yield f"setting '{name}' is unknown and has no effect{did_you_mean(name, _TYPES)}"
@@ -263,7 +282,7 @@ def setting_warnings(names: Iterable[str], unknown_variables: Sequence[str] = ()
 def _checked(
     config: Mapping[str, Any], unknown_variables: Sequence[str]
 ) -> tuple[Settings, list[str]]:
-    """Return the settings, with defaults in place of wrong values, and the problems."""
+    """Return the settings, in which defaults replace wrong values, and the list of problems."""
     given = {name: value for name, value in config.items() if value is not None}
     values, wrong_values = _converted(given)
     token, wrong_token = _token(values)
@@ -292,9 +311,9 @@ def _checked(
 
 
 def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings that fit their types, and a problem for each setting that does not.
+    """Return the converted values of settings, and a problem for each value of a wrong type.
 
-    Relative paths start at the root of a Meltano project.
+    In a Meltano project, relative paths start at the root of the project.
     """
     values: dict[str, Any] = {"customer_id": "", "presets": {}, "stream_maps": {}}
     values["store"] = SETTINGS_SCHEMA["properties"]["store"]["default"]
@@ -316,9 +335,13 @@ def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _read_value(name: str, value: Any) -> Any:
-    """Convert the value of a setting, which may be a text; raise a `DecodeError` on failure.
+    """Return the value of a setting, converted to the type of the setting.
 
-    This strips the white space around a text, such as the line end of a secret.
+    White space around a text is removed, such as the line end of a secret.
+
+    Raises:
+        DecodeError: If the value cannot be converted.
+        DuplicateKeyError: If a key occurs twice in the text of an object.
     """
     if isinstance(value, str):
         value = value.strip()
@@ -328,7 +351,10 @@ def _read_value(name: str, value: Any) -> Any:
 
 
 def _token(values: Mapping[str, Any]) -> tuple[str | None, list[str]]:
-    """Return the token from the setting or the file, None without a token, and the problems."""
+    """Return the token (None if there is no token), and the problems of the settings for a token.
+
+    The token comes from the setting `auth_token`, or from the file of `auth_token_path`.
+    """
     token, path = values.get("auth_token"), values.get("auth_token_path")
     if path is None:
         wrong = "setting 'auth_token' must consist of printable ASCII characters, without spaces"
@@ -343,7 +369,7 @@ def _token(values: Mapping[str, Any]) -> tuple[str | None, list[str]]:
 
 
 def _joined(setting: str, streams: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """Return a setting as a dict by stream, and a problem for each stream that occurs twice."""
+    """Return the values of a setting by stream, and a problem for each stream that occurs twice."""
     joined: dict[str, Any] = {}
     twice = []
     for stream, definition in streams:
@@ -354,7 +380,10 @@ def _joined(setting: str, streams: Iterable[tuple[str, Any]]) -> tuple[dict[str,
 
 
 def _name_problem(name: str) -> str | None:
-    """Return the problem of a name that is misspelled, misplaced or has levels, or None."""
+    """Return the problem of a setting's name, or None.
+
+    A name may be misspelled, in the wrong place, or flattened, such as `stream_maps.orders`.
+    """
     group, dot, path = name.partition(".")
     if name in _TYPES:
         return None
@@ -369,7 +398,11 @@ def _name_problem(name: str) -> str | None:
 
 
 def _misspelling(name: str, meant_group: str | None = None) -> str | None:
-    """Return the problem of a setting or variable if its name resembles a known name, or None."""
+    """Return the problem of an unknown name that resembles a known one, or None.
+
+    The name is that of a setting or an environment variable. `meant_group` is the setting that the
+    first part of a flattened name resembles.
+    """
     meant = _meant(name) or meant_group
     if meant is None and not name.startswith(_PREFIX):  # The prefix itself may be misspelled.
         meant = meant_name(name, _VARIABLES)
@@ -425,7 +458,7 @@ def _path_problems(settings: Settings) -> Iterator[str]:
             continue
         try:
             place = os.path.realpath(path)
-        except ValueError:  # It contains a character that file names cannot contain, such as NUL.
+        except ValueError:  # The path contains a character that is not allowed, such as NUL.
             place = os.sep
         first = names.setdefault(identity_of(place), name)
         if first != name:  # One output would overwrite the other.
@@ -435,13 +468,13 @@ def _path_problems(settings: Settings) -> Iterator[str]:
             )
         if name in _WRITTEN and not _can_be_file(Path(place)):
             yield (
-                f"setting '{name}' must name an ordinary file, in a folder that exists, and no"
-                " folder or device. Create the folder, correct the path, or remove the setting"
+                f"setting '{name}' must be the path of an ordinary file in an existing folder, not"
+                " of a folder or device. Create the folder, correct the path, or remove the setting"
             )
 
 
 def _can_be_file(path: Path) -> bool:
-    """Return whether a path names a file, or a run can create a file there.
+    """Return whether the folder of a path exists, and the path is free or an ordinary file.
 
     Another run may create the file at any time, so the check for a file comes last.
     """
@@ -449,7 +482,7 @@ def _can_be_file(path: Path) -> bool:
 
 
 def _store_problems(store: str) -> Iterator[str]:
-    """Check the setting without connecting to a database, and without showing the URL."""
+    """Yield the problem of the setting `store`, without connecting to it or showing its URL."""
     scheme, _, rest = store.partition("://")
     before_host = rest.partition("?")[0].rpartition("@")[0]
     is_wrong_url = is_url(store) and (scheme not in {"postgresql", "postgres"} or not rest)

@@ -1,6 +1,6 @@
 """Reads configuration files (JSON or YAML 1.2), and settings that are given as JSON objects.
 
-A message names the line, but never shows a value, because the value may be a secret.
+An error message names the line, but never shows a value, because the value may be a secret.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from target_liveintent.errors import ConfigurationError
 
 
 class _UnusableFileError(Exception):
-    """A file is no configuration; the message says why, and shows no value."""
+    """A file cannot be used as configuration; the message gives the reason, but shows no value."""
 
 
 class DuplicateKeyError(ValueError):
-    """A key occurs twice in a JSON object, so it is unclear which value counts."""
+    """A key occurs twice in a JSON object, so it is unclear which of the values is meant."""
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """Return the settings of a file of `--config`, which is JSON or YAML 1.2.
+    """Return the settings of a configuration file (JSON or YAML 1.2), by their names.
 
     Raises:
-        ConfigurationError: If the file cannot be read. The message shows no value of the file.
+        ConfigurationError: If the file cannot be read, or does not contain settings. The message
+            shows no value of the file.
     """
     try:
         content = Path(path).read_bytes()
@@ -45,10 +46,10 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def _parse(content: bytes) -> Any:
-    """Return the value of a file in JSON or YAML.
+    """Return the value that a JSON or YAML file contains.
 
     Raises:
-        _UnusableFileError: If the file has no value.
+        _UnusableFileError: If the content is not valid, or a key occurs twice.
     """
     try:
         text = content.decode().removeprefix("\ufeff")
@@ -67,11 +68,11 @@ def _parse(content: bytes) -> Any:
 
 
 def _parse_yaml(text: str, *, syntax_problem: str | None) -> Any:
-    """Return the value of a text in YAML.
+    """Return the value that a YAML text contains.
 
     Raises:
-        _UnusableFileError: If the text cannot be used. If the text is not YAML at all, the message
-            is `syntax_problem`, which describes the text in another format.
+        _UnusableFileError: If the text cannot be used. If the text is not YAML, the message is
+            `syntax_problem`, unless this is None.
     """
     from target_liveintent import yaml12  # noqa: PLC0415 (importing PyYAML takes long)
 
@@ -84,7 +85,7 @@ def _parse_yaml(text: str, *, syntax_problem: str | None) -> Any:
 
 
 def _json_problem(text: str) -> str | None:
-    """Return the place of a syntax error in a JSON object; None for any other text."""
+    """Return a message about the syntax error in a JSON object; None for any other text."""
     if text.lstrip().startswith("{"):
         try:
             json.loads(text, parse_int=str)
@@ -96,7 +97,7 @@ def _json_problem(text: str) -> str | None:
 
 
 def decode_json_object(text: str) -> dict[str, Any]:
-    """Read a JSON object.
+    """Return the JSON object that a text contains, as a dictionary.
 
     Raises:
         DecodeError: If the text is not a JSON object.

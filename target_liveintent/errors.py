@@ -1,7 +1,7 @@
-"""The exceptions that end a run, by what the user can do about them.
+"""The exceptions that end a run, one class for each kind of cause.
 
-A message is one line; only a `StreamMappingError` may add a block to paste. No message holds
-personal data or the token.
+A message is one line. Only a `StreamMappingError` may add lines for the user to paste into a file.
+No message contains personal data or the token.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from target_liveintent.failures import Failure, FailureCode
 
 
 class RunError(Exception):
-    """Ends the run; its message is the last line that the user reads.
+    """The run failed; the message says why.
 
     Attributes:
-        failure: Why the run failed, as a value. An exception that is made from a text has the code
-            of its class.
+        failure: The reason as a value. If an exception is created with a text, the failure has the
+            code of the class.
     """
 
     code: ClassVar[FailureCode] = FailureCode.OTHER
@@ -28,7 +28,7 @@ class RunError(Exception):
         self.failure = failure
 
     def __str__(self) -> str:
-        """Return the failure in words."""
+        """Return the message: the failure in words."""
         return self.failure.words
 
 
@@ -45,7 +45,7 @@ class InputError(RunError):
 
 
 class StorageError(RunError):
-    """A file that the run needs cannot be written."""
+    """The store, or a file that the run needs, cannot be used."""
 
     code = FailureCode.STORAGE
 
@@ -71,11 +71,11 @@ class SetUpError(DeliveryError):
 
 
 class OutageError(DeliveryError):
-    """The API accepted nothing for `max_retry_seconds`, or asks to wait longer than that."""
+    """The API accepted nothing for `max_retry_seconds`, or asks the run to wait longer."""
 
 
 class AllRefusedError(DeliveryError):
-    """The API refuses every event that is sent."""
+    """The API refuses all events."""
 
 
 class TooManyRejectedError(RunError):

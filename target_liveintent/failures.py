@@ -1,4 +1,4 @@
-"""Failures as values: a code with its facts, and the table of words for each code.
+"""Failures as values, each with a code and facts, and the words for each code.
 
 The history stores codes and facts, so a report can describe an old failure in new words. Decisions
 depend on the code, never on the words.
@@ -15,11 +15,11 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.remarks import UnusableCause
 
 Facts = dict[str, str | int | float | bool | None]
-"""The facts of a failure, by the names in its words. They hold no personal data and no token."""
+"""The values that the words of a failure need, by name, without personal data or the token."""
 
 
 class FailureCode(str, enum.Enum):
-    """What ended a run. The codes never change, because the history has them."""
+    """The reason why a run failed. A code never changes, because stored histories contain it."""
 
     # The exception has a text of its own, which is the fact `text`.
     OTHER = "other"
@@ -55,7 +55,13 @@ class FailureCode(str, enum.Enum):
 
 
 class CauseHint(msgspec.Struct, frozen=True):
-    """The probable cause of rejections in a stream. `code` is a key of `HINTS`."""
+    """The probable cause of rejections in a stream.
+
+    Attributes:
+        code: A key of `HINTS`.
+        stream: The name of the stream.
+        causes: Why values of `source` cannot be used, for the code `other_sources`.
+    """
 
     code: str
     stream: str
@@ -63,7 +69,7 @@ class CauseHint(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """The hint in a sentence."""
+        """The hint as a sentence."""
         causes = ", ".join(cause.words for cause in self.causes)
         return HINTS[self.code].format(stream=self.stream, causes=causes)
 
@@ -75,9 +81,9 @@ class CauseHint(msgspec.Struct, frozen=True):
 
 HINTS = {
     "no_address_mapped": "No e-mail address is mapped in stream {stream}: map email, md5 or sha2.",
-    "guest_orders": "In stream {stream}, these are usually guest orders; their URLs in source_url"
-    " have no li_did that is a UUID.",
-    "other_sources": "What came in `source` of stream {stream}: {causes}.",
+    "guest_orders": "In stream {stream}, these records are usually guest orders whose source_url"
+    " contains no li_did that is a UUID.",
+    "other_sources": "Column `source` of stream {stream} contains: {causes}.",
 }
 """The sentence for each code of a hint."""
 
@@ -86,7 +92,8 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a run failed.
 
     Attributes:
-        facts: The values that `FAILURE_WORDS` names for the code.
+        code: The kind of failure.
+        facts: The values that the words for the code need.
         hints: Probable causes of the most frequent rejection, if rejections made the run fail.
     """
 
@@ -96,22 +103,22 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, code: FailureCode, **facts: str | float | bool | None) -> Failure:
-        """Return the failure with a code and facts."""
+        """Return the failure with this code and these facts."""
         return cls(code, facts)
 
     @property
     def words(self) -> str:
         """The failure in words, for the log and the reports.
 
-        This is one line, unless the exception has its own text of several lines.
+        The words are one line, unless an exception has its own text of several lines.
         """
         return " ".join([FAILURE_WORDS[self.code](self.facts), *(one.words for one in self.hints)])
 
 
 _WHERE = " (api_url {api_url}, customer_id {customer_id})"
 _NEW_TOKEN = (
-    " Ask your account manager for the current token, and replace that of auth_token, or in the"
-    f" file of auth_token_path{_WHERE}"
+    " Ask your account manager for the current token, and write it to auth_token, or to the file of"
+    f" auth_token_path{_WHERE}"
 )
 _SENT_LATER = ". The next run sends the events that were not delivered"
 
@@ -131,16 +138,17 @@ def _because_of_rejections(beginning: str) -> Callable[[Facts], str]:
 
 
 def _most_frequent(facts: Facts) -> str:
-    """Name the most frequent reason; in Spark, also say what became of the other rows."""
+    """Return what to do, and the most frequent reason; for Spark, also what was delivered."""
     written = (
-        f" The write delivered {facts['delivered']:,} events, and its table has the rejected rows."
+        f" The write delivered {facts['delivered']:,} events, and wrote the rejected rows to the"
+        " table of outcomes_path."
         if facts.get("delivered") is not None
         else ""
     )
     return (
-        f"{written} If you expect these dead letters, set max_dead_letter_percent to 100. Then they"
-        f" fail no run. The most frequent reason is {facts['reason']} ({facts['most']:,} of"
-        f" {facts['count']:,}).{_meaning(facts['reason'])}"
+        f"{written} If you expect these dead letters, set max_dead_letter_percent to 100, so that"
+        f" they do not fail a run. The most frequent reason is {facts['reason']}"
+        f" ({facts['most']:,} of {facts['count']:,}).{_meaning(facts['reason'])}"
     )
 
 
@@ -163,8 +171,8 @@ _TEMPLATES = {
     FailureCode.UNREACHABLE: f"{{detail}}{_WHERE}",
     FailureCode.OUTAGE: "the API accepted nothing for {max_retry_seconds} seconds"
     f" (max_retry_seconds): {{detail}}{_WHERE}{_SENT_LATER}",
-    FailureCode.LONG_WAIT: "the API asks to wait for {retry_after_seconds:.0f} seconds;"
-    f" max_retry_seconds is {{max_retry_seconds}}: {{detail}}{_WHERE}{_SENT_LATER}",
+    FailureCode.LONG_WAIT: "the API asks the run to wait for {retry_after_seconds:.0f} seconds,"
+    f" longer than max_retry_seconds ({{max_retry_seconds}}): {{detail}}{_WHERE}{_SENT_LATER}",
     FailureCode.UNEXPECTED_ANSWER: "the API gave an unexpected answer: {detail}. Check api_url and"
     f" customer_id{_WHERE}",
     FailureCode.ALL_REFUSED: "the API refused {requests} requests in a row ({detail}). The cause"
@@ -172,17 +180,17 @@ _TEMPLATES = {
     " set batch_size_rows to a smaller number. The next run sends all events that were neither"
     " delivered nor written as dead letters. If this run is a replay, it keeps the dead letters"
     " that it has not sent",
-    FailureCode.REPLAY_REFUSED: "the API accepted nothing of the replay, and refused"
-    " {events} events for the first time. So the cause may be in the settings: check pixel_id and"
-    " customer_id. The dead letters are still in the store",
+    FailureCode.REPLAY_REFUSED: "the API accepted no event of the replay, and refused {events}"
+    " events that it had not refused before. So the cause may be in the settings: check pixel_id"
+    " and customer_id. The dead letters are still in the store",
     FailureCode.WRITE_REFUSED: "the API accepted no event of this write ({events} events were"
     " refused). The cause may be in the settings, not in the events: check pixel_id and"
     " customer_id",
     FailureCode.TASKS_FAILED: "the write failed. Failed tasks: {tasks}. Rows of other tasks that"
-    " have no outcome: {rows}. The counts leave out the failed tasks. If outcomes_path is set, its"
-    " table shows what was sent",
-    FailureCode.ROWS_NOT_KEPT: "nothing keeps the rows that cannot be sent ({rows}): set"
-    " outcomes_path, and write them again. The write delivered {delivered} events",
+    " have no outcome: {rows}. The counts do not include the failed tasks. If outcomes_path is set,"
+    " its table shows which events were sent",
+    FailureCode.ROWS_NOT_KEPT: "rows that cannot be sent ({rows}) are stored nowhere: set"
+    " outcomes_path, and write these rows again. The write delivered {delivered} events",
     FailureCode.NO_THREAD: "the run cannot start a thread on this system, so it cannot send"
     " anything. Raise the limit on processes and threads (ulimit -u, or the limit of the"
     " container)",
@@ -196,7 +204,7 @@ _TEMPLATES = {
     FailureCode.KILLED: "the run was killed, or the machine was switched off",
     FailureCode.UNEXPECTED: "the run ended with an unexpected {exception}",
 }
-"""The words for most codes, with the names of facts in braces."""
+"""The words for most codes. A name in braces is the name of a fact."""
 FAILURE_WORDS: dict[FailureCode, Callable[[Facts], str]] = {
     **{code: template.format_map for code, template in _TEMPLATES.items()},
     FailureCode.TOO_MANY_REJECTED: _because_of_rejections(

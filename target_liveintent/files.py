@@ -1,4 +1,4 @@
-"""Files that a run replaces, files of any file system, and tables of words."""
+"""Functions that replace a file, open a file of any file system, and read a table of words."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from target_liveintent.system import replace
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Replace the text of a file in one step: a reader finds the old text or the new one.
+    """Replace the text of a file in one step: a reader finds either the old or the new text.
 
-    A new file has mode 0600. An existing file, or the target of a link, keeps its mode. The
-    encoding is UTF-8.
+    A new file has mode 0600. An existing file, or the target of a link, keeps its mode. The text
+    is encoded as UTF-8.
 
     Raises:
         OSError: If the file cannot be written.
@@ -36,9 +36,10 @@ def replace_file(path: Path, text: str) -> None:
 
 
 def word_table(path: Path) -> dict[str, frozenset[str]]:
-    """Read a file of sets of words, and return each set by its name.
+    """Return the sets of words in an ASCII file, by their names.
 
-    Each line has a set's name and some of its words. Lines that begin with `#` are comments.
+    Each line contains the name of a set and words of this set, separated by spaces. A set may have
+    several lines. Lines that begin with `#` are comments.
     """
     table: dict[str, frozenset[str]] = {}
     for line in path.read_text(encoding="ascii").splitlines():
@@ -49,7 +50,10 @@ def word_table(path: Path) -> dict[str, frozenset[str]]:
 
 
 def open_anywhere(url: str) -> IO[bytes]:
-    """Open a file for reading: a path, or a URL of any file system that fsspec has a package for.
+    """Open a file to read its bytes.
+
+    Args:
+        url: A path, or a URL of a file system that fsspec supports.
 
     Raises:
         OSError: If the file cannot be opened. The message leaves out the URL, which may contain
@@ -64,9 +68,9 @@ def open_anywhere(url: str) -> IO[bytes]:
         file: IO[bytes] = fsspec.open(url, "rb").open()
     except ImportError:
         scheme = urlsplit(url).scheme
-        msg = f"files at {scheme}:// need a package of fsspec that is not installed"
+        msg = f"install the package that fsspec needs for {scheme}://"
         raise OSError(0, msg) from None
-    except Exception as error:  # noqa: BLE001 (each file system has its own)
+    except Exception as error:  # noqa: BLE001 (each file system has its own exceptions)
         raise OSError(0, _reason(error)) from None
     return file
 

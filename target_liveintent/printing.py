@@ -16,21 +16,26 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines, each as `printable` returns it."""
+    """Print lines without secrets and without control characters."""
     for line in lines:
         click.echo(printable(line))
 
 
 def printable(line: str) -> str:
-    """Hide secrets, and escape characters that would forge another line or control a terminal."""
+    """Return a line without secrets, in which escapes replace all characters that do not print.
+
+    Such characters could begin another line, or control a terminal.
+    """
     shown = without_secrets(line)
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
 
 
 def lines_of(template: str, content: Any) -> list[str]:
-    """Render a text template of the package, whose variable `found` has the content, as lines.
+    """Return the lines of a rendered template.
 
-    A text in the content cannot add a line.
+    Args:
+        template: The path of the template in the package.
+        content: The value of the template's variable `found`. A text in it cannot add a line.
     """
     # Imported here because only a command that prints text needs it.
     import jinja2  # noqa: PLC0415
@@ -52,10 +57,10 @@ def _json(value: Any) -> str:
 
 
 def print_json_lines(lines: Iterable[str]) -> None:
-    """Print lines of JSON data, with escapes for characters that could control a terminal.
+    """Print lines of JSON from the store, with escapes for characters that do not print.
 
-    Stored data holds no secret. So nothing is hidden here: a password that is a common word may
-    occur in the data.
+    The store contains no secrets, so this function hides nothing. Otherwise, it could damage data:
+    a password may be a common word.
     """
     for line in lines:
         click.echo(_escaped_json(line))

@@ -1,6 +1,6 @@
-"""The reasons why a record is not delivered, by their codes, which never change.
+"""The reasons why a record is not delivered, by their codes. A code never changes.
 
-The documentation's table is generated from `REASONS`.
+The documentation's table of reasons is generated from `REASONS`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ class Reason(NamedTuple):
     Attributes:
         meaning: What happened and what to do about it, for the log, the documentation and the run
             report.
-        is_bad: Whether these records count towards `max_dead_letter_percent`. Records that every
-            healthy run has, such as guests without an address, do not count.
-        replayed: Whether a replay sends the dead letter.
-        letter: Whether a run writes a dead letter. Of records that the store must not keep, a run
-            only counts how many there are.
+        is_bad: Whether these records count towards `max_dead_letter_percent`. Records that are
+            normal in every run, such as guests without an address, do not count.
+        replayed: Whether a replay without options sends the dead letter.
+        letter: Whether a run writes a dead letter. If not, the store must not contain the record,
+            and the run only counts it.
     """
 
     meaning: str
@@ -28,7 +28,7 @@ class Reason(NamedTuple):
 
     @property
     def is_kept(self) -> bool:
-        """Whether a dead letter with this reason stays in the store, as no replay sends it."""
+        """Whether a replay without options leaves a dead letter with this reason in the store."""
         return self.letter and not self.replayed
 
 
@@ -54,7 +54,7 @@ REASONS: dict[str, Reason] = {
         " `offline`; this program rejects events one minute before this limit. This is normal for a"
         " first run over older rows, and does no harm. In later runs, this reason means that the"
         " tap or the schedule runs too late. A replay drops the dead letter as `expired`, unless"
-        " it has no `source` and `default_source` is `offline` by now.",
+        " it has no `source` and `default_source` is now `offline`.",
         is_bad=False,
         replayed=False,
     ),
@@ -64,9 +64,9 @@ REASONS: dict[str, Reason] = {
         " planned dates, because only an action that has already happened is a conversion."
     ),
     "no_identity": Reason(
-        f"{NO_IDENTITY} Guest orders often have none. If nothing is mapped to `source_url`, map it:"
-        " it contains the decision ID of customers who came from a click in an e-mail. If a value"
-        " is present but cannot be used, `detail` in the dead letter names the column.",
+        f"{NO_IDENTITY} This is common for guest orders. Map `source_url`: this URL contains the"
+        " decision ID if the customer came from a click in an e-mail. If a value is present but"
+        " cannot be used, `detail` in the dead letter names the column.",
         is_bad=False,
     ),
     "invalid_source": Reason(
@@ -74,8 +74,8 @@ REASONS: dict[str, Reason] = {
         " `default_source`."
     ),
     "invalid_pixel_id": Reason(
-        "The pixel ID is missing, or it is not a positive integer. Set `pixel_id`, or map the"
-        " column."
+        "The pixel ID is missing, or it is not a positive integer. Set `pixel_id`, or map a column"
+        " to `pixel_id`."
     ),
     "missing_key": Reason(
         "The record has no event ID, and the program cannot derive one, because some key properties"
@@ -134,10 +134,10 @@ REASONS: dict[str, Reason] = {
         replayed=False,
     ),
     "not_tried": Reason(
-        "The API refused so many events of this run that the run did not send this one. Its dead"
-        " letter stays as it is. Look into `detail` of the dead letters with the reason"
-        " `refused_by_api`: when the cause is fixed, replay again; if it cannot be fixed, delete"
-        " them with `dead-letters --delete refused_by_api`.",
+        "The API refused so many events that the replay did not send this event. The dead letter"
+        " stays in the store. Read `detail` of the dead letters with the reason `refused_by_api`:"
+        " when the cause is fixed, replay again; if it cannot be fixed, delete these dead letters"
+        " with `dead-letters --delete refused_by_api`.",
         is_bad=False,
         replayed=False,
     ),
@@ -173,13 +173,14 @@ AFTER_BUILDING = frozenset(
     {"no_identity", "refused_by_api", "not_processed", "api_error", "unconfirmed"}
     | {"over_limit", "already_sent"}
 )
-"""The reasons that arise only after all columns of a record were read without a problem."""
+"""The reasons of records in which all columns were read without a problem."""
 MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
-"""The reasons of events that LiveIntent may have counted, which `--unconfirmed` sends."""
+"""The reasons of events that LiveIntent may have counted. A replay needs `--unconfirmed` to send
+them."""
 BEYOND_REPAIR = frozenset({"no_identity", "event_too_old", "mapping_failed", "missing_event_time"})
-"""The reasons of dead letters that no edit, setting or replay can repair."""
+"""The reasons of dead letters that an edit, a setting or a replay cannot repair."""
 NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(
     MAY_HAVE_COUNTED
 )
-"""The reasons that fail a run that delivers nothing: they are bad, and LiveIntent certainly does
-not have the event."""
+"""The bad reasons of events that LiveIntent certainly does not have. A run that delivers nothing
+fails if it has enough dead letters with these reasons."""

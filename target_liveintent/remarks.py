@@ -1,6 +1,7 @@
-"""Remarks about a record beside its outcome, and causes why a value cannot be used.
+"""Remarks about a record, and the causes why a value cannot be used.
 
-Remarks and causes are values with codes. `UnusableCause.words` puts a cause into words.
+A remark does not change the outcome of the record. Remarks and causes are values with codes, and
+`UnusableCause.words` puts a cause into words.
 """
 
 from __future__ import annotations
@@ -8,21 +9,27 @@ from __future__ import annotations
 from typing import NamedTuple
 
 COLUMN_EMPTY, COLUMN_UNUSABLE = "empty", "unusable"
-"""The event lacks the column, because the value is empty or cannot be used."""
+"""The event lacks the column, because the value is empty, or because it cannot be used."""
 HASH_CONFLICT = "conflict"
-"""A given hash is not a hash of the address in the column."""
+"""The record has a hash that is not a hash of the address in the column."""
 LOCAL_TIME = "local_time"
 """The time has no zone of its own, so the setting `timezone` applies."""
 HAS_DECISION_ID, OWN_DECISION_ID = "decision_id", "own_decision_id"
-"""The event has a decision ID. `OWN_DECISION_ID`: the record has the same ID in the column."""
+"""The event has a decision ID; for `OWN_DECISION_ID`, the column contains the same ID."""
 REJECTION_CAUSE = "rejection"
 """The value of the column caused the rejection of the record."""
 CAREFUL_WAY = "careful_way"
-"""The fast path left the record to `EventBuilder`, because of a column or another cause."""
+"""The fast path could not build the event, because of a column or another cause, and left the
+record to `EventBuilder`."""
 
 
 class Shape(NamedTuple):
-    """How a value is written, without its data: its `form`, or only the name of its `type`."""
+    """The shape of a value, which shows none of its data.
+
+    Attributes:
+        form: The value as text, with 9 in place of each digit and x in place of each word.
+        type: The name of the type, in place of the form, if the value is not a text or a number.
+    """
 
     form: str | None = None
     type: str | None = None
@@ -40,8 +47,8 @@ class UnusableCause(NamedTuple):
 
     Attributes:
         code: A key of `UNUSABLE_CAUSES`.
-        shape: How the value is written, if known.
-        fact: Another fact that the words need, such as a short word of the record.
+        shape: The shape of the value, if known.
+        fact: A text that the words need, such as a short word in the record.
     """
 
     code: str
@@ -56,8 +63,8 @@ class UnusableCause(NamedTuple):
 
 
 UNUSABLE_CAUSES = {
-    "not_text": "{value} is not a text, or has an e-mail address in it",
-    "not_decision_id": "{value} is not a text, has a space or an e-mail address in it, or is a"
+    "not_text": "{value} is not a text, or contains an e-mail address",
+    "not_decision_id": "{value} is not a text, contains a space or an e-mail address, or is a"
     " placeholder",
     "not_email": "{value} is neither an e-mail address nor a hash of one",
     "not_hash": "{value} is not a hash of an e-mail address",
@@ -73,26 +80,26 @@ UNUSABLE_CAUSES = {
     "out_of_range": "{value}",
     # For a text with an @.
     "wrong_encoding": "{value} was read in a wrong encoding: let the tap read its source as UTF-8",
-    "white_space": "{value} has white space in it",
+    "white_space": "{value} contains white space",
     # From the helpers of expressions.
-    "not_whole": "{value} is not a whole number, as minor_units expects",
+    "not_whole": "{value} is not a whole number, but minor_units needs one",
     "blank_currency": "minor_units cannot use the currency, because it is blank",
     "unknown_currency": "minor_units cannot use the currency, because {value} is not in ISO 4217",
     "no_decimal_comma": "{value} is not a number with a decimal comma",
     "not_excel_time": "{value} is not a serial number of Excel from 2000 to 2099",
     "other_form": "{value} does not have the form {fact}",
     # From a replay.
-    "not_kept": "the dead letter does not have the value that came",
+    "not_kept": "the dead letter does not contain the original value",
 }
-"""What each code of a cause means, where `{value}` is the shape of the value."""
+"""The words for each code of a cause; `{value}` is the shape of the value in words."""
 
 
 class Remark(NamedTuple):
-    """A note about a record. A run counts remarks by kind and column.
+    """A fact about a record, besides its outcome. A run counts remarks by kind and column.
 
     Attributes:
         kind: One of the constants of this module.
-        column: The name of a column of the event or of the tap's record.
+        column: The column that the remark is about, of the event or of the tap's record.
         cause: Why the value cannot be used, if known.
     """
 
@@ -102,4 +109,4 @@ class Remark(NamedTuple):
 
 
 Remarks = tuple[Remark, ...]
-"""The remarks about one record; nearly all records have none."""
+"""The remarks about one record; most records have no remarks."""

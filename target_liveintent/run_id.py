@@ -11,8 +11,8 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 def new_run_id(clock: Clock = SYSTEM_CLOCK) -> str:
     """Return a new ID, such as `019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e`.
 
-    The ID is a UUID of version 7 (RFC 9562). It begins with the time in milliseconds and a fraction
-    of a millisecond, so IDs sort in the order of their runs.
+    The ID is a UUID of version 7 (RFC 9562). It begins with the time, to a 4096th of a millisecond,
+    so IDs sort in the order in which runs start.
     """
     ticks = int(clock.time() * 1000 * (1 << 12)) & (1 << 60) - 1  # 4096 ticks a millisecond.
     milliseconds, fraction = divmod(ticks, 1 << 12)
@@ -22,5 +22,5 @@ def new_run_id(clock: Clock = SYSTEM_CLOCK) -> str:
 
 
 def run_named(run_id: str) -> str:
-    """Return the words that name a run at the end of its last log line."""
+    """Return the words that name the run at the end of a log line: " (run 019abf6e-…)"."""
     return f" (run {run_id})"

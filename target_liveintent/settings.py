@@ -1,7 +1,7 @@
-"""The settings of a run: the struct `Settings` defines the settings and holds the values.
+"""The settings of a run. The struct `Settings` defines all settings, and contains their values.
 
-The JSON schema for `--about` and Meltano (`config.SETTINGS_SCHEMA`), the conversion from texts, the
-defaults and the documentation's tables come from this struct.
+The JSON schema (`config.SETTINGS_SCHEMA`), the conversion from texts, the defaults and the tables
+in the documentation are generated from this struct.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ MAX_EVENTS_PER_REQUEST = 100  # Source: LiveIntent's guide.
 
 
 class EventDefaults(NamedTuple):
-    """The values that the settings supply where a record lacks them.
+    """The settings that the conversion of a record to an event needs.
 
-    `zone` applies to times without a zone. `normalization` is a key of `NORMALIZATIONS` (privacy),
-    and `url_parameters` is a key of `URL_PARAMETERS`.
+    Attributes:
+        pixel_id: The pixel ID of events whose record has none.
+        source: The source of events whose record has none.
+        zone: The time zone of times without a zone.
+        normalization: A key of `NORMALIZATIONS` in `privacy`: how addresses are normalized.
+        url_parameters: A key of `URL_PARAMETERS` in `privacy`: which parameters of URLs are sent.
     """
 
     pixel_id: int | None
@@ -39,7 +43,7 @@ class EventDefaults(NamedTuple):
 
 
 class DeliverySettings(NamedTuple):
-    """The settings that delivery needs; `Settings` explains each setting."""
+    """The settings that the delivery of events needs; `Settings` explains each setting."""
 
     api_url: str
     customer_id: str
@@ -49,7 +53,7 @@ class DeliverySettings(NamedTuple):
 
 
 class Account(NamedTuple):
-    """The account of a run: `customer_id`, and the API's host in lower case, without a port."""
+    """The account of a run: its `customer_id`, and the host of the API in lower case, no port."""
 
     customer_id: str
     host: str
@@ -61,7 +65,7 @@ class Account(NamedTuple):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """The settings of a run, checked and ready to use; `config.settings_of` makes them.
+    """The checked settings of a run; `config.settings_of` returns them.
 
     If `auth_token_path` is set, `auth_token` holds the token that the file had when the run began.
     `--about` and the documentation show the text below, group by group.
@@ -71,71 +75,71 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             you.
         auth_token: The API token. Your account manager gives it to you, and LiveIntent rotates it
             from time to time. Required, unless `auth_token_path` is set.
-        auth_token_path: A file or mounted secret with the token, in place of `auth_token`. If the
-            API denies access, the run reads it again, and continues with a new token.
-        pixel_id: The ID of the pixel for all conversions whose record names no pixel.
-        default_source: The source that an event gets if its record has no source.
-        presets: Ready stream maps for known taps, by stream: `{orders: shopify}`. A column that is
-            also in `stream_maps` is taken from there.
-        stream_maps: For each stream, how the columns of an event are made, and which records are
-            left out: https://sdk.meltano.com/en/latest/stream_maps.html
+        auth_token_path: The path of a file with the token, in place of `auth_token`. If the API
+            denies access, the run reads the file again, and continues with a new token.
+        pixel_id: The pixel ID of events whose record has no pixel ID.
+        default_source: The source of events whose record has no source.
+        presets: For each stream, a ready-made stream map for a known tap: `{orders: shopify}`.
+            Columns in `stream_maps` take precedence over those of the preset.
+        stream_maps: For each stream, the expressions for the columns of an event, and a filter for
+            records: https://sdk.meltano.com/en/latest/stream_maps.html
 
     What is sent:
-        stream_map_config: Values that stream maps use, as `config['name']`.
+        stream_map_config: Values that expressions in stream maps read as `config['name']`.
         timezone: The time zone of event times without a zone, as an IANA name: `America/New_York`.
-        email_normalization: How an address is normalized before it is hashed: without spaces around
-            it, in lower case, and with `gmail` also without dots and `+…` if it is at Gmail, with
-            `all_domains` wherever it is.
-        source_url_parameters: Which parameters of page URLs are sent: all except secrets (keys,
-            tokens, codes, phone numbers and the like), only those for attribution (`li_did`,
-            `utm_…`, click IDs such as `gclid`), or none. A parameter with an e-mail address is
-            never sent.
+        email_normalization: How an address is normalized before it is hashed. `lowercase` removes
+            spaces around it, and makes it lower case. `gmail` also removes dots and `+…` from the
+            names of Gmail addresses; `all_domains` does this for all addresses.
+        source_url_parameters: Which parameters of page URLs are sent: all except secrets (such as
+            keys, tokens, codes and phone numbers), only those for attribution (`li_did`, `utm_…`,
+            click IDs such as `gclid`), or none. A parameter with an e-mail address is never sent.
         suppression_path: The path or URL of a file that lists people. The events of these people
             are never sent. Each line is an e-mail address or the hash of an address.
 
     Pace:
-        batch_size_rows: How many events a request may contain at most, 1 to 100.
-        max_concurrent_requests: How many requests may be in flight at the same time, 1 to 256. A
-            run starts with two, and finds out by itself how many the API accepts.
-        max_requests_per_minute: How many requests a run may make in a minute. Set it if LiveIntent
+        batch_size_rows: The maximum number of events in a request, 1 to 100.
+        max_concurrent_requests: The maximum number of requests in flight, 1 to 256. A run starts
+            with two, and finds out by itself how many the API accepts.
+        max_requests_per_minute: The maximum number of requests in a minute. Set it if LiveIntent
             has told you a limit. Without it, a run finds out by itself how many requests the API
             accepts.
-        flush_interval_seconds: How long an event waits, at most, for its batch to become full.
-        request_timeout_seconds: How long a request may take, from connecting to the last byte of
-            its answer.
+        flush_interval_seconds: The maximum time that an event waits for its batch to become full.
+        request_timeout_seconds: The maximum time for a request, from connecting to the last byte
+            of the answer.
         max_retry_seconds: How long a run continues to retry while the API accepts nothing.
 
     What cannot be sent:
-        validate_records: Check each record against the tap's schema. A record that breaks the
-            schema becomes a dead letter.
+        validate_records: Check each record against the tap's schema. A record that does not match
+            the schema becomes a dead letter.
         on_rejection: What a run does with a record that it cannot send: write a dead letter, or
             fail.
-        max_dead_letter_percent: The highest percentage of records that may become dead letters.
-            Above it, a run of 100 records or more fails at its end, and a run of 1,000 at the next
-            STATE. A run that delivers nothing fails from ten dead letters on. 100 turns this off.
-            Records without an identity and events that are too old do not count.
-        partial_answer: Which events the IDs in an answer 200 name: events that `failed` (a run
-            assumes this with a WARNING until you set it), events that the API `processed`, or
-            `unknown`. With `processed`, all other events become dead letters (`not_processed`);
-            with `unknown`, all events (`unconfirmed`).
+        max_dead_letter_percent: The maximum percentage of records that may become dead letters.
+            Above this limit, a run of at least 100 records fails at its end, and one of at least
+            1,000 records at the next STATE. A run that delivers nothing fails from ten dead letters
+            on. 100 turns off both checks. Records without an identity and events that are too old
+            do not count.
+        partial_answer: What the IDs in an answer 200 mean: events that `failed`, events that the
+            API `processed`, or `unknown`. Without this setting, a run assumes `failed`, and logs a
+            WARNING. With `processed`, all other events become dead letters (`not_processed`); with
+            `unknown`, all events do (`unconfirmed`).
 
     Store and reports:
-        store: Where delivered events, dead letters and the history of runs are: the path of an
-            SQLite file, or a PostgreSQL database (`postgresql://user@host/database`), which several
-            machines can share. A run creates what is missing. PostgreSQL needs `pip install
-            'target-liveintent[postgres]'`; the password can also come from `PGPASSWORD` or
-            `~/.pgpass`.
+        store: Where delivered events, dead letters and the history of runs are stored: the
+            path of an SQLite file, or a PostgreSQL database
+            (`postgresql://user@host/database`), which several machines can share. A run creates the
+            file or the tables. PostgreSQL needs `pip install 'target-liveintent[postgres]'`; the
+            password can also come from `PGPASSWORD` or `~/.pgpass`.
         keep_delivered: Keep a row in the store for each delivered event, so that you can compare
             these events with the counts of LiveIntent. The command `delivered` prints them.
         history_days: How many days the store keeps runs, dead letters and delivered events.
-        report_path: The path of the report: one page, such as `liveintent-report.html`, which each
-            run renews at its end.
-        metrics_path: A file of metrics for Prometheus's textfile collector, such as
+        report_path: The path of the report, such as `liveintent-report.html`. Each run writes this
+            HTML page again at its end.
+        metrics_path: The path of a file with metrics for Prometheus's textfile collector, such as
             `liveintent.prom`. The run writes it every `flush_interval_seconds`, and at its end.
 
     This run:
-        api_url: The base URL of the API, to which `/conversions/{customer_id}` is appended, unless
-            the value itself contains `{customer_id}`. Plain http is allowed for loopback only.
+        api_url: The base URL of the API. The run appends `/conversions/{customer_id}`, unless the
+            value contains `{customer_id}`. Plain http is allowed only for loopback addresses.
         dry_run: Do everything except sending events, and log the first events. A dry run writes no
             STATE and changes nothing in the store.
         limit: Send only this number of events, then stop. The run writes no STATE, so the next run
@@ -176,29 +180,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     limit: Positive | None = None
 
     def __repr__(self) -> str:
-        """Show nothing that could be secret: maps may hold a salt, and URLs a password."""
+        """Return only the customer ID, because maps may contain a salt, and URLs a password."""
         return f"Settings(customer_id={self.customer_id!r})"
 
     @property
     def url(self) -> str:
-        """The URL that events are posted to."""
+        """The URL to which the run posts events."""
         if "{customer_id}" in self.api_url:
             return self.api_url.replace("{customer_id}", self.customer_id)
         return f"{self.api_url.rstrip('/')}/conversions/{self.customer_id}"
 
     @property
     def has_database_server(self) -> bool:
-        """Whether the store is a PostgreSQL database, and not a file."""
+        """Whether the store is a PostgreSQL database; otherwise, it is an SQLite file."""
         return is_url(self.store)
 
     @functools.cached_property
     def account(self) -> Account:
-        """The account whose events a run sends."""
+        """The account that the run sends events to."""
         return Account(self.customer_id, urlsplit(self.url).hostname or "")
 
     @property
     def delivery(self) -> DeliverySettings:
-        """The settings that delivery needs."""
+        """The settings that the delivery of events needs."""
         return DeliverySettings(
             self.api_url,
             self.customer_id,
@@ -209,7 +213,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def events(self) -> EventDefaults:
-        """The values that the settings supply to an event."""
+        """The settings that the conversion of a record to an event needs."""
         zone, url_parameters = zoneinfo.ZoneInfo(self.timezone), self.source_url_parameters
         return EventDefaults(
             self.pixel_id, self.default_source, zone, self.email_normalization, url_parameters
@@ -217,12 +221,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def is_url(path: str) -> bool:
-    """Return whether the setting of a file holds a URL, such as a bucket's URL, and not a path."""
+    """Return whether the value of a setting is a URL, such as that of a bucket, and not a path."""
     return "://" in path
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether a URL names this machine by its loopback address or name."""
+    """Return whether the host of a URL is this machine: a loopback address, or `localhost`."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

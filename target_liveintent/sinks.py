@@ -1,4 +1,4 @@
-"""The sinks. Each sink processes the records of a stream by one of the stream's plans."""
+"""Sinks. Each sink processes the records of one stream by one of the stream's plans."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LOGGER = logging.getLogger("target-liveintent")
 
 
 class SkippedSink:
-    """Counts the records of a stream that gives no events."""
+    """Counts the records of a stream without events, as filtered or as unmapped."""
 
     columns: frozenset[str] | None = frozenset()
-    """The columns of a record that the sink needs; None for all."""
+    """The columns of a record that the sink needs; None means all columns."""
 
     def __init__(self, plan: StreamPlan, run: Run) -> None:
         self._counts = run.counts.of(plan.stream)
@@ -39,7 +39,7 @@ class SkippedSink:
 
 
 class LiveIntentSink:
-    """Converts the records of one stream by a plan."""
+    """Converts the records of one stream by a plan, and passes the results to the run."""
 
     def __init__(self, stream: Stream, plan: StreamPlan, run: Run, rules: RecordRules) -> None:
         self._stream, self._counted_as = stream, plan.stream
@@ -63,7 +63,8 @@ class LiveIntentSink:
         """Convert a record, and pass the result to the run.
 
         Raises:
-            MissingKeyPropertiesError: If a record must have its keys, and lacks one.
+            MissingKeyPropertiesError: If the record lacks a key property that its event ID needs,
+                and `on_rejection` is `fail`.
         """
         self._counts.read += 1
         violation = self._schema_check.violation(record) if self._schema_check else None
@@ -73,7 +74,7 @@ class LiveIntentSink:
         self._run.take(self._counted_as, result)
 
     def _fail_or_warn(self, rejection: Rejection) -> None:
-        """Fail if a record must have its keys and lacks one; warn of an expression that failed."""
+        """Raise an error for a missing key if `on_rejection` is `fail`; warn of a failed map."""
         if self._must_have_keys and rejection.reason == "missing_key":
             keys = ", ".join(self._stream.keys)
             msg = f"a record of stream '{self._stream.name}' lacks a key ({keys}): map event_id"
@@ -87,7 +88,10 @@ StreamSink = SkippedSink | LiveIntentSink
 
 
 def needed_columns(sinks: Sequence[StreamSink], stream: Stream) -> list[str] | None:
-    """Return the columns that sinks need, in the SCHEMA's order, then any others; None for all."""
+    """Return the columns that the sinks need; None means all columns.
+
+    Columns of the SCHEMA come first, in its order, and then the other columns by name.
+    """
     needed: frozenset[str] = frozenset()
     for sink in sinks:
         if sink.columns is None:

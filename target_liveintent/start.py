@@ -1,7 +1,7 @@
 """Starts the command `target-liveintent`.
 
-To import the program takes a part of a second. This module comes first, so that Ctrl-C ends the
-process with one line even during the import.
+The import of the program takes a fraction of a second. This module handles Ctrl-C before that
+import begins, so that Ctrl-C always ends the process with one line.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ def _say() -> None:
 
 
 def _end_import(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End the process at once: an exception within an import may be lost, or show a traceback."""
+    """End the process at once: an exception during an import may be lost, or show a traceback."""
     _say()
     os._exit(_CODE)
 
 
 def _end_command(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End a command, or a run that has not begun, and close its files."""
+    """Raise `SystemExit` in a command, or in a run that has not begun, so that files are closed."""
     _say()
     sys.exit(_CODE)
 
@@ -38,7 +38,7 @@ if _IS_TAKEN:
 
 
 def start() -> None:
-    """Run the program; a run takes the signals itself when it begins."""
+    """Run the program. A run installs its own handlers of signals when it begins."""
     from target_liveintent import cli  # noqa: PLC0415 (see above)
 
     if _IS_TAKEN:

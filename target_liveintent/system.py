@@ -1,6 +1,6 @@
-"""The differences between operating systems. No other module asks which system it runs on.
+"""The differences between operating systems. No other module checks which system it runs on.
 
-mypy checks the package for Linux, macOS and Windows. It understands comparisons of `sys.platform`.
+mypy checks the package for Linux, macOS and Windows, and understands comparisons of `sys.platform`.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if sys.platform != "win32":
     import resource
 
 _M_ARENA_MAX = -8
-"""The parameter of glibc's `mallopt` for the greatest number of heaps."""
+"""The parameter of glibc's `mallopt` for the maximum number of heaps."""
 _REPLACE_SECONDS = 2.0
-"""How long Windows may refuse to replace a file."""
+"""The seconds for which `replace` tries again if Windows refuses to replace a file."""
 
 # Time
 
 
 def seconds_since_boot() -> float:
-    """Return seconds that also pass while the machine is suspended, since an unknown time."""
+    """Return the seconds since an arbitrary moment, including time of suspension."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     elif sys.platform == "darwin":  # noqa: RET505 (mypy)
         return time.clock_gettime(time.CLOCK_MONOTONIC)
     else:
-        return time.monotonic()  # On Windows, it is such a clock.
+        return time.monotonic()  # On Windows, it also counts the time of a suspended machine.
 
 
-# Memory, and what is open
+# Memory and open files
 
 
 def use_one_heap() -> None:
-    """Let all threads share a heap: each thread with its own heap would keep 0.4 MiB unused.
+    """Make all threads share one heap, because each further heap would keep 0.4 MiB unused.
 
-    Only glibc, the C library of most Linux systems, has such heaps.
+    This concerns only glibc, the C library of most Linux systems.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # Other C libraries have no such limit.
@@ -55,13 +55,13 @@ def use_one_heap() -> None:
 
 
 def free_descriptors() -> int | None:
-    """Return how many more files and connections this process may open; None without a limit.
+    """Return how many more files and connections this process may open.
 
-    Windows has no limit that matters here.
+    None means that there is no limit, or that the number is unknown. Windows has no such limit.
     """
     if sys.platform != "win32":
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # The folder may not exist, or no descriptor may be left to read it.
+        # The folder may not exist, or the process may have no free descriptor to read it.
         with contextlib.suppress(OSError):
             used = len(os.listdir("/dev/fd"))  # noqa: PTH208 (only their number counts)
             return None if most == resource.RLIM_INFINITY else most - used
@@ -72,29 +72,33 @@ def free_descriptors() -> int | None:
 
 
 def open_private(path: str, flags: int) -> int:
-    """Open a file, or create it so that only its owner can use it; returns its descriptor.
+    """Return the descriptor of an opened file, which is created with mode 0600 if it is missing.
 
-    On Windows, the folder decides who can use a new file.
+    On Windows, the permissions of the folder decide who can use a new file.
+
+    Args:
+        path: The path of the file.
+        flags: The flags of `os.open`, such as `os.O_RDWR`.
     """
     return os.open(path, flags | os.O_CREAT, 0o600)
 
 
 def identity_of(place: str) -> str:
-    """Return a text that is equal for two real paths of the same file, which need not exist.
+    """Return a text that is equal for all real paths of one file, whether or not it exists.
 
-    Linux alone has files whose names differ only in upper and lower case.
+    On macOS and Windows, paths that differ only in upper and lower case name the same file.
     """
     return place if sys.platform == "linux" else place.casefold()
 
 
 def allocate(file: IO[bytes], size: int) -> None:
-    """Reserve space on the disk for a file, which must be empty and unbuffered.
+    """Reserve `size` bytes on the disk for a file, which must be empty and unbuffered.
 
     Linux reserves the space without writing. On other systems, this function writes random bytes,
     which no file system can compress.
 
     Raises:
-        OSError: If the disk has less space, or the file system cannot allocate any.
+        OSError: If the disk has too little space, or the file system cannot reserve any.
     """
     if sys.platform == "linux":
         os.posix_fallocate(file.fileno(), 0, size)
@@ -103,9 +107,10 @@ def allocate(file: IO[bytes], size: int) -> None:
 
 
 def sync(descriptor: int) -> None:
-    """Make what was written to a file survive a power cut; Windows needs a writable descriptor.
+    """Flush a file to the disk, so that its data survives a power cut.
 
-    On macOS, `fsync` alone leaves the data in the memory of the drive.
+    On Windows, the descriptor must be writable. On macOS, `fsync` alone would leave the data in the
+    cache of the drive.
     """
     os.fsync(descriptor)
     if sys.platform == "darwin":
@@ -114,9 +119,10 @@ def sync(descriptor: int) -> None:
 
 
 def replace(scratch: Path, path: Path) -> None:
-    """Rename a file to a path, over the file that is there.
+    """Rename the file `scratch` to `path`, and replace the file that is there.
 
     Windows refuses this while another program, such as a virus scanner, has one of the files open.
+    So this function tries again for some seconds, and then raises the `PermissionError`.
     """
     end = time.monotonic() + _REPLACE_SECONDS
     while sys.platform == "win32" and time.monotonic() < end:
@@ -131,17 +137,22 @@ def replace(scratch: Path, path: Path) -> None:
 
 
 def use_utf8() -> None:
-    """Read and write text in UTF-8 everywhere: for files and pipes, Windows has other encodings."""
+    """Set the encoding of the standard streams to UTF-8, because Windows has other encodings."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
             stream.reconfigure(encoding="utf-8", errors=stream.errors)
 
 
 def chunks(descriptor: int, size: int, seconds: float) -> Iterator[bytes | None]:
-    """Yield chunks of bytes, b"" at the end, and None after so many seconds without input.
+    """Yield chunks of input: b"" at the end, and None after `seconds` without input.
 
     On Windows, `select` waits only for sockets, so a thread reads each chunk. The thread does not
-    read ahead: it would take input that nobody reads any more.
+    read the next chunk before the caller asks for it.
+
+    Args:
+        descriptor: The descriptor of the input.
+        size: The maximum number of bytes in a chunk.
+        seconds: The maximum time to wait for a chunk.
     """
     if sys.platform != "win32":
         while True:
@@ -176,16 +187,19 @@ def _read(descriptor: int, size: int, answers: queue.SimpleQueue[bytes | OSError
 
 
 def handle_break(handler: Callable[[int, Any], Any]) -> None:
-    """Handle Ctrl-Break on Windows, the only signal that one program can send to another there."""
+    """Install a handler for Ctrl-Break on Windows; do nothing on other systems.
+
+    Ctrl-Break is the only signal that a program can send to another program on Windows.
+    """
     if sys.platform == "win32":
         signal.signal(signal.SIGBREAK, handler)
 
 
 class Alarm:
-    """Calls a function after some seconds, whatever the main thread waits for.
+    """Calls the function `ring` after some seconds, even if the main thread is busy.
 
-    A signal interrupts the main thread, also in a long search with a regular expression. Windows
-    has no such signal: there, another thread calls the function.
+    A signal interrupts the main thread, even in a long search with a regular expression. On
+    Windows, which has no such signal, another thread calls the function.
     """
 
     def __init__(self, seconds: float, ring: Callable[[], object]) -> None:
@@ -198,7 +212,7 @@ class Alarm:
             self._timer.start()
 
     def cancel(self) -> None:
-        """Prevent the call."""
+        """Cancel the call of the function."""
         if sys.platform != "win32":
             signal.setitimer(signal.ITIMER_REAL, 0)
         else:

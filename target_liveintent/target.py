@@ -1,4 +1,4 @@
-"""The target: what the SDK calls for a run, from its settings to its exit code.
+"""The Singer target: the class that performs a run, from its settings to its exit code.
 
 The path of a record: `MessageReader` → `LiveIntentSink.process_record` → `RecordConverter.convert`
 → `Run`, which collects batches and keeps the counts → delivery. The command line is in `cli.py`.
@@ -69,21 +69,27 @@ class TargetLiveIntent(Target):
         unknown_variables: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        """Make the parts of a run; no environment variable is read.
+        """Create the parts of a run; no environment variable is read.
 
-        With `replay`, the run sends dead letters in place of a tap's output. With `send_again`, it
-        also sends events that were delivered before. `unknown_variables` are environment variables
-        that look like settings. The SDK's `Target` takes `kwargs`.
+        Args:
+            run_id: The ID of the run; None means a new ID.
+            replay: Which dead letters the run sends; None means that it sends a tap's output.
+            send_again: Whether the run also sends events that were delivered before.
+            unknown_variables: The names of environment variables that look like settings.
+            kwargs: The arguments of the SDK's `Target`, such as `config`.
 
         Raises:
-            ConfigurationError: If a setting is absent or wrong.
-            StorageError: If the store cannot be reached.
+            ConfigurationError: If a setting is missing or wrong.
+            StorageError: If the store cannot be opened.
         """
         super().__init__(**kwargs)
         for warning in config.setting_warnings(self.config, unknown_variables):
             self.logger.warning(warning)
-        if self.config.get("suppression_path", "") is None:  # As of an empty template.
-            self.logger.warning("setting 'suppression_path' is null, so nobody is left out")
+        if self.config.get("suppression_path", "") is None:  # Such as from an empty template.
+            self.logger.warning(
+                "setting 'suppression_path' is null, so the run sends events of all people. If you"
+                " do not want this, set it to the path or URL of the list of people"
+            )
         settings = config.settings_of(self.config, unknown_variables)
         self.run_id = run_id or new_run_id()
         self._replay = replay
@@ -116,17 +122,17 @@ class TargetLiveIntent(Target):
             on_progress=self._reporter.progress,
         )
         self.run = Run(settings, parts)
-        self._state: str | None = None  # The last STATE that came.
+        self._state: str | None = None  # The last STATE of the input.
         self.message_reader = MessageReader(self.run.tick)
         maps = StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
         self.streams = StreamRegistry(maps, settings.events, self.logger)
 
     @functools.cached_property
     def _rules(self) -> RecordRules:
-        """The rules for records.
+        """The rules for records, with the list of people from `suppression_path`.
 
-        This reads the list of people after the run has begun. If the list is wrong, the history
-        then has the failed run.
+        The list is read after the run has begun. So a failure because of a wrong list is recorded
+        in the history of runs.
         """
         settings, suppressions = self.settings, Suppressions(self.settings.suppression_path)
         for warning in suppressions.warnings:
@@ -135,42 +141,42 @@ class TargetLiveIntent(Target):
             settings.events, suppressions, settings.validate_records, settings.on_rejection
         )
 
-    # What the SDK must not do by itself
+    # Methods of the SDK that do nothing here
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
-        """Add no settings: the schema already has every setting that has an effect."""
+        """Add no settings, because the schema already has every setting that has an effect."""
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 (as in the SDK)
         return {}
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:  # noqa: ARG002
-        """Leave the check to `settings_of`, which shows no value."""
+        """Return no problems: `settings_of` checks the settings, and shows no values."""
         return []
 
     def setup_mapper(self) -> None:
-        """Leave the stream maps to the `StreamRegistry`."""
+        """Create no mapper, because the `StreamRegistry` applies the stream maps."""
 
     def _setup_signal_handlers(self) -> None:
-        """Do nothing yet: only `process` can stop a run."""
+        """Install no handlers yet: `process` installs them when the run begins."""
 
     # The run
 
     def process(self, file_input: IO[str] | None) -> None:
-        """Read an input to its end, or to a signal, and deliver it.
+        """Read an input until its end or a signal, and deliver its events.
 
         Args:
-            file_input: A tap's output (None: standard input). In a replay, dead letters, which are
-                imported first (None: those of the store).
+            file_input: A tap's output; None means standard input. For a replay, dead letters that
+                the run first puts into the store; None means no such dead letters.
 
         Raises:
             RunError: If the run fails.
-            SystemExit: After a signal, with 128 plus its number.
+            SystemExit: If a signal stopped the run. The exit code is 128 plus the signal's number.
         """
         use_one_heap()
-        # Records make no reference cycles, and imported modules stay to the end. The garbage
-        # collector would find nothing, and cost 5 % of a run and 0.06 s at the exit.
+        # Records make no reference cycles, and imported modules are needed until the end. So the
+        # garbage collector would find nothing, and cost 5 % of a run and 0.06 s at the exit.
         gc.freeze()
         gc.set_threshold(50_000)
         super()._setup_signal_handlers()
@@ -195,9 +201,9 @@ class TargetLiveIntent(Target):
             sys.exit(128 + number)
 
     def _read(self, file_input: IO[str] | None) -> None:
-        """Read an input to its end, or to a signal."""
+        """Read an input until its end, a signal, or the limit of events."""
         reader = self.message_reader
-        suppressions = self._rules.suppressions  # A bad list fails a run without a stream, too.
+        suppressions = self._rules.suppressions  # A wrong list fails a run without streams, too.
         if self._replay is not None:
             account, events = self.settings.account, self.settings.events
             how = ReplayConverter(account, events, suppressions, self._replay)
@@ -216,13 +222,13 @@ class TargetLiveIntent(Target):
         is_test = self.streams.has_only_test
         if is_test and ending.kind == history.DONE:
             self.logger.info(
-                "meltano config test: the settings are right, and the store can be opened. Nothing"
-                " was sent, and the store keeps nothing of this test%s",
+                "meltano config test: the settings are valid, and the store can be opened. The test"
+                " sent nothing, and left nothing in the store%s",
                 run_named(self.run_id),
             )
         else:
             self._reporter.end(self.run.counts, ending, None if is_test else self._store)
-        with contextlib.suppress(StorageError):  # The run has reported what is wrong.
+        with contextlib.suppress(StorageError):  # The run has already reported the problem.
             self._store.close(forget=is_test)
 
     def _stop_reading(self) -> None:
@@ -231,7 +237,7 @@ class TargetLiveIntent(Target):
         self.logger.info("%s; %s", said, self._then)
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Note a signal; the main loop stops after the message that it is processing."""
+        """Record a signal, so that the main loop stops after the current message."""
         if self._signals.note(signum):
             self.message_reader.stopped = True
             self.run.request_stop()
@@ -265,7 +271,11 @@ class TargetLiveIntent(Target):
         """Ignore the message: versions of a table do not matter to conversions."""
 
     def process_endofpipe(self) -> None:
-        """Deliver everything that was read, if a stream is mapped to events."""
+        """Deliver all remaining events at the end of the input.
+
+        Raises:
+            StreamMappingError: If records were read, but no stream has events.
+        """
         if not self.message_reader.stopped:
             self.streams.warn_at_end()
         if not self.streams.has_events and self.run.counts.total.read > 0:

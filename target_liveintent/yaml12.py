@@ -22,23 +22,26 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class YamlError(Exception):
-    """A text cannot be used as YAML; the message names a line, and shows no value."""
+    """A text cannot be used as YAML. The message usually names a line, and shows no value."""
 
 
 class YamlSyntaxError(YamlError):
-    """A text is not YAML."""
+    """A text is not valid YAML, or its values cannot be read."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Makes values of the core schema of YAML 1.2.2, chapter 10.3, and merges `<<`."""
+    """Constructs values by the core schema of YAML 1.2.2 (chapter 10.3), and merges `<<`."""
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Make the node of the next value, unless it is nested too deeply.
+        """Return the node of the next value.
 
-        PyYAML calls itself for each level. Close to Python's limit of recursion, the code of the
-        garbage collector would fail, too. So this limit is far below that of Python.
+        PyYAML calls itself for each level. Near Python's recursion limit, code that the garbage
+        collector calls would fail, too. So the limit of levels is far below that limit.
+
+        Raises:
+            RecursionError: If the value is nested too deeply.
         """
         if self.depth == _MOST_LEVELS:
             raise RecursionError
@@ -48,17 +51,17 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_core_str(self, node: yaml.ScalarNode) -> str:
-        """Make a text, which must not contain a surrogate (half of a character)."""
+        """Return the text of a node; a surrogate (half of a character) is an error."""
         value = self.construct_scalar(node)
         if _SURROGATE.search(value):
             raise yaml.constructor.ConstructorError(problem_mark=node.start_mark)
         return value
 
     def construct_core_map(self, node: yaml.MappingNode) -> dict[str, Any]:
-        """Make a dictionary whose keys are texts, as they are written.
+        """Return the dictionary of a mapping, whose keys are texts as they are written.
 
-        Its own keys win over merged keys, and an earlier merged mapping wins over a later one.
-        (PyYAML 6.0.4 gets this wrong where a merged mapping merges other mappings itself.)
+        The mapping's own keys take precedence over merged keys, and an earlier merged mapping over
+        a later one. (PyYAML 6.0.4 does this wrong if a merged mapping itself merges others.)
         """
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
@@ -84,7 +87,7 @@ _PATTERNS = {
     ),
     "merge": "<<",
 }
-"""How values that are not texts are written; an earlier pattern wins."""
+"""The patterns of values that are not texts, by type; an earlier pattern takes precedence."""
 _Loader.yaml_implicit_resolvers = {}  # Remove the patterns of YAML 1.1.
 for _name, _pattern in _PATTERNS.items():
     _Loader.add_implicit_resolver(f"{_TAG}{_name}", re.compile(rf"(?:{_pattern})\Z"), None)
@@ -93,10 +96,10 @@ _Loader.add_constructor(f"{_TAG}map", _Loader.construct_core_map)
 
 
 def load_yaml(text: str) -> Any:
-    """Return the value of a text; the keys of its mappings are texts.
+    """Return the value of a YAML text; the keys of its mappings are texts.
 
     Raises:
-        YamlError: If the text is not YAML 1.2, or if it is ambiguous.
+        YamlError: If the text is not valid YAML 1.2, or if it is ambiguous.
     """
     try:
         loader = _Loader(text)
@@ -132,7 +135,7 @@ def _syntax_message(error: yaml.MarkedYAMLError) -> str:
 
 
 def _nodes(root: yaml.Node | None) -> Iterator[tuple[yaml.Node, str]]:
-    """Yield each node once, with the keys that lead to it, each followed by a dot."""
+    """Yield each node once, with its place: the keys that lead to it, each followed by a dot."""
     waiting: list[tuple[Any, str]] = [] if root is None else [(root, "")]
     seen = set()
     while waiting:
@@ -162,8 +165,8 @@ def _check_keys(node: yaml.MappingNode, place: str) -> None:
             raise YamlError(msg)
         if key.value in lines:
             msg = (
-                f"line {line} has the key '{place}{key.value}' again, which line"
-                f" {lines[key.value]} has already: remove one of them"
+                f"the key '{place}{key.value}' is in line {lines[key.value]} and again in line"
+                f" {line}: remove one of them"
             )
             raise YamlError(msg)
         lines[key.value] = line

@@ -1,6 +1,6 @@
-"""A real browser for tests of pages: Chromium, headless, and strict about what a page does.
+"""A headless browser for tests of pages, which fail if a page does something forbidden.
 
-Debian's `chromium`; elsewhere, any Chromium or Chrome on PATH. Nothing is downloaded.
+The browser is a Chromium or Chrome on PATH. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FLAGS = (
     "--no-proxy-server",
 )
 PATIENCE_MS = 10_000
-"""After which what a test waits for counts as missed."""
+"""The milliseconds after which a test no longer waits for something on a page."""
 
 OpenPage = Callable[..., AbstractContextManager["Page"]]
 
@@ -37,7 +37,7 @@ def program() -> str | None:
 
 
 def launch() -> Iterator[Browser]:
-    """Yield a browser with a profile of its own."""
+    """Yield a browser with its own profile, and close it at the end."""
     # Imported here, because it takes a quarter of a second.
     from playwright.sync_api import sync_playwright
 
@@ -60,11 +60,11 @@ def opened(
     tolerated: tuple[str, ...] = (),
     **options: Any,
 ) -> Iterator[Page]:
-    """Open a page in a context of its own, and see at the end that it did nothing unseemly.
+    """Open a page in its own context, and check at the end that the page caused no errors.
 
-    It must not have written to the console as an error, thrown, or asked another host; `tolerated`
-    has parts of the errors that the test provokes. `options` are those of Playwright's
-    `new_context`.
+    A page must not write an error to the console, throw an exception, or send a request to another
+    host. `tolerated` contains parts of errors that the test provokes. `options` are arguments of
+    Playwright's `new_context`.
     """
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     context.set_default_timeout(PATIENCE_MS)
@@ -116,7 +116,7 @@ _TEXTS = """() => {
 
 
 def faint(page: Page, least: float = 4.5) -> list[str]:
-    """Return the texts whose contrast is less than WCAG's AA asks for, having found some text."""
+    """Return the texts of a page with less contrast than level AA of WCAG requires."""
     texts = page.evaluate(_TEXTS)
     assert texts
     return [f"{text!r}: {ratio:.2f}" for ratio, text in texts if ratio < least]

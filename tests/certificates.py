@@ -1,4 +1,4 @@
-"""Certificates of a made-up authority, and servers' TLS with them."""
+"""Certificates of a made-up authority, and TLS contexts for servers with these certificates."""
 
 import datetime as dt
 import hashlib
@@ -12,12 +12,12 @@ from cryptography import x509
 
 @lru_cache(1)
 def authority() -> trustme.CA:
-    """Return the authority, which no machine trusts by itself."""
+    """Return the authority, which no machine trusts by default."""
     return trustme.CA()
 
 
 def trusted(folder: Path) -> Path:
-    """Write the authority's certificate to a file, and return it."""
+    """Write the authority's certificate to a file in a folder, and return the path."""
     path = folder / "authority.pem"
     authority().cert_pem.write_to_path(str(path))
     return path
@@ -36,13 +36,13 @@ def trusted_folder(folder: Path, pem: Path) -> Path:
 
 
 def tls(host: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
-    """Return the TLS of a server whose certificate is for a host."""
+    """Return the TLS context of a server with a certificate for a host."""
     ended = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1) if expired else None
     return _of(authority().issue_cert(host, not_after=ended))
 
 
 def self_signed_tls() -> ssl.SSLContext:
-    """Return the TLS of a server whose certificate is its own authority."""
+    """Return the TLS context of a server whose certificate is self-signed."""
     alone = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with alone.private_key_pem.tempfile() as key, alone.cert_pem.tempfile() as certificate:

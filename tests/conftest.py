@@ -40,9 +40,9 @@ hypothesis.settings.load_profile("suite")
 
 
 class ByFile(LoadScopeScheduling):
-    """Runs the tests of a file one after the other, and so those of all of Spark's files.
+    """Runs all tests of a file in one process, and all tests of `tests/spark` in one process.
 
-    Each process would have to start Spark otherwise.
+    Otherwise, each process would have to start Spark.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -50,7 +50,7 @@ class ByFile(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
-    """Take the place of xdist's own `--dist loadfile`."""
+    """Replace xdist's own scheduler for `--dist loadfile`."""
     return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
@@ -63,11 +63,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> None:
 
 
 TIME_LIMITS = {"spark": 900, "meltano": 900, "orchestrators": 1800, "site": 600, "slow": 7200}
-"""The seconds that tests with a marker may take; pyproject.toml has the limit of all others."""
+"""The time limits of tests, in seconds, by marker. The default limit is in pyproject.toml."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give a longer time limit to tests that start slow programs, unless there is none at all."""
+    """Set a longer time limit for tests that start slow programs, unless limits are turned off."""
     if config.getoption("timeout", None) == 0:
         return
     for item in items:
@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def _keep_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Undo what the program changes in its process, of which nothing may be left after a test."""
+    """Restore hooks and logging after a test in which the program changes them."""
     for owner, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     root, factory = logging.getLogger(), logging.getLogRecordFactory()
@@ -97,21 +97,21 @@ def _shared_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(_shared_sandbox: Sandbox) -> Sandbox:
-    """Return a local Conversions API that has received nothing yet."""
+    """Return a local Conversions API that has received no requests yet."""
     _shared_sandbox.reset()
     return _shared_sandbox
 
 
 @pytest.fixture
 def own_sandbox() -> Iterator[Sandbox]:
-    """Give a local Conversions API of its own to a test whose requests may outlive it."""
+    """Yield a separate local Conversions API, for a test whose requests may outlive the test."""
     with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Run a PostgreSQL server for all tests that use it."""
+    """Yield a running PostgreSQL server, which all tests share."""
     with running() as server:
         yield server
 
@@ -120,7 +120,7 @@ def postgres() -> Iterator[Postgres]:
 def new_store_url(
     postgres: Postgres, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[], str]]:
-    """Give a test databases of its own for stores."""
+    """Yield a function that creates an empty database for a store and returns its URL."""
     name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"
     schemas: list[str] = []
 
@@ -136,13 +136,13 @@ def new_store_url(
 
 @pytest.fixture
 def store_url(new_store_url: Callable[[], str]) -> str:
-    """Give a test a database of its own for the store."""
+    """Return the URL of an empty database for the store."""
     return new_store_url()
 
 
 @pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.postgres)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
-    """Give a test a store of its own: the path of a file, or the URL of a database."""
+    """Return the place of a new store: the path of a file, or the URL of a database."""
     if request.param == "database":
         return str(request.getfixturevalue("store_url"))
     return tmp_path / STORE
@@ -150,21 +150,21 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
 
 @pytest.fixture
 def server() -> Iterator[FaultyServer]:
-    """Serve an API that accepts everything, until a test gives it another answer."""
+    """Yield an API that accepts everything, until a test sets another `answer`."""
     with FaultyServer() as server:
         yield server
 
 
 @pytest.fixture
 def to_server(tmp_path: Path, server: FaultyServer) -> Iterator[Launcher]:
-    """Start targets that send to the server."""
+    """Yield a launcher of targets that send to `server`."""
     with contextlib.closing(Launcher(tmp_path, server.url)) as launcher:
         yield launcher
 
 
 @pytest.fixture
 def target(tmp_path: Path, sandbox: Sandbox) -> Iterator[Launcher]:
-    """Start targets that send to the sandbox."""
+    """Yield a launcher of targets that send to `sandbox`."""
     with contextlib.closing(Launcher(tmp_path, sandbox.url)) as launcher:
         yield launcher
 
@@ -172,11 +172,11 @@ def target(tmp_path: Path, sandbox: Sandbox) -> Iterator[Launcher]:
 # Not for the session: while it runs, no other test of this thread could use asyncio.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Give a real browser."""
+    """Yield a real browser."""
     yield from launch()
 
 
 @pytest.fixture
 def open_page(browser: Browser) -> OpenPage:
-    """Return how to open a page, as a context manager: `browser_support.opened`."""
+    """Return `browser_support.opened` for the browser: a context manager that opens a page."""
     return functools.partial(opened, browser)

@@ -12,9 +12,10 @@ _FOLDER = Path(__file__).parents[1] / "build" / "environments"
 
 
 def environment_with(name: str, *requirements: str) -> Path:
-    """Return the programs of a virtual environment of its own, which is kept for the next time.
+    """Return the folder of programs of a virtual environment with these requirements.
 
-    Where the requirements cannot be installed, the test skips.
+    The environment stays in `build` for later runs. If the requirements cannot be installed, the
+    test is skipped.
     """
     folder = _FOLDER / name
     made_from = folder / "made-from"

@@ -1,7 +1,8 @@
 """A Conversions API that answers as a test wants, and remembers each request.
 
-It shares no code with the target, listens on a free port, and keeps connections alive. A function
-of the request, `FaultyServer.answer`, decides what becomes of each; it may be replaced at any time.
+The server shares no code with the target, listens on a free port, and keeps connections alive. The
+function `FaultyServer.answer` returns the reply to each request. A test may replace the function
+at any time.
 """
 
 import asyncio
@@ -34,13 +35,13 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Reply(NamedTuple):
-    """What becomes of one request.
+    """The reply to one request, and what the API does with its events.
 
     Attributes:
         status: The status of the answer; None resets the connection, 0 closes it in order.
         body: The body of the answer.
-        headers: The headers of the answer, beside Content-Length.
-        skipped: The IDs of the events that are not processed; None means all of them.
+        headers: The headers of the answer, in addition to Content-Length.
+        skipped: The IDs of the events that are not processed; None means all events.
         fault: A name under which the counts list this reply; empty if nothing is wrong.
         delay: Seconds before the answer.
         held: Whether the answer waits for `FaultyServer.release`.
@@ -64,15 +65,18 @@ class _Event(msgspec.Struct, rename="camel"):
 
 
 class Request(msgspec.Struct, eq=False):
-    """A request as it arrived, and what became of it.
+    """A request as it arrived, and its reply.
 
     Attributes:
-        seen: When the server read it, by `time.monotonic()`.
-        at: The earliest moment at which it can have arrived, by `time.monotonic()`.
-        arrived: The same moment by `time.time()`.
-        reply: What was decided.
-        answered_at: When its answer was handed to the network; None if it was lost.
-        sure: Whether the answer came so early that the client cannot have given up on it.
+        head: The request line and the headers.
+        body: The body.
+        ids: The IDs of the events.
+        seen: When the server read the request, by `time.monotonic()`.
+        at: The earliest time at which the request can have arrived, by `time.monotonic()`.
+        arrived: The same time by `time.time()`.
+        reply: The reply of the server.
+        answered_at: When the answer was passed to the network; None if the answer was lost.
+        sure: Whether the answer was so early that the client cannot have timed out before it.
     """
 
     head: bytes
@@ -91,13 +95,13 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Its headers, under the names that the client wrote."""
+        """The headers, by their names as the client wrote them."""
         pairs = (line.partition(": ") for line in self.head.decode("latin-1").split("\r\n")[1:])
         return {name: value for name, _, value in pairs}
 
     @property
     def token(self) -> str:
-        """The bearer token; each run of a campaign has a token of its own."""
+        """The bearer token. Each run of a campaign has its own token."""
         return self.headers.get("Authorization", "").removeprefix("Bearer ")
 
     @property
@@ -107,7 +111,7 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def processed(self) -> list[str]:
-        """The IDs of the events that the API took."""
+        """The IDs of the events that the API processed."""
         skipped = self.reply.skipped
         if skipped is None:
             return []
@@ -119,7 +123,7 @@ def accept(_: Request) -> Reply:
 
 
 def refusing(*bad: str, status: int = 400, body: bytes = b"") -> Callable[[Request], Reply]:
-    """Return an answer that refuses each batch with any of these event IDs."""
+    """Return a function that refuses each request that contains one of these event IDs."""
 
     def answer(request: Request) -> Reply:
         return Reply(status, body) if set(bad) & set(request.ids) else Reply()
@@ -128,7 +132,7 @@ def refusing(*bad: str, status: int = 400, body: bytes = b"") -> Callable[[Reque
 
 
 def in_turn(*replies: Reply, then: Reply | None = None) -> Callable[[Request], Reply]:
-    """Return an answer that gives each of these once, and then another for ever (204)."""
+    """Return a function that gives each of these replies once, and then always `then` or a 204."""
     left = list(replies)
     lock = threading.Lock()
 
@@ -140,7 +144,7 @@ def in_turn(*replies: Reply, then: Reply | None = None) -> Callable[[Request], R
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection; its requests come one after the other."""
+    """The connection of a client, which sends its requests one after the other."""
 
     def __init__(self, server: "FaultyServer") -> None:
         self._server = server
@@ -218,17 +222,19 @@ def _head(reply: Reply) -> bytes:
 
 
 class FaultyServer:
-    """The server, in a thread of its own; `answer` decides about the requests as they arrive.
+    """The server, which runs in its own thread and calls `answer` for each request.
 
     Attributes:
-        requests: All requests, from the moment at which they arrive.
+        requests: All requests that have arrived.
         arrivals: The number of requests by token.
-        accepted: The IDs of the events that a 204 took, each time it did.
-        delivered: The IDs of the events that were processed, and whose answer said so.
-        named: Event IDs by what the status-200 answers said of them: `named`, `unclear`.
-        repeats: Events that were processed again: ID, request before, request now.
-        problems: What is wrong with requests that must not have been sent.
-        busy: The number of requests that wait for their answer; `busiest` is the largest so far.
+        accepted: The IDs of the events in requests that got a 204. An ID may occur several times.
+        delivered: The IDs of the events that were processed, and that the answer confirmed.
+        named: The IDs of events in answers with status 200: those that the body names (`named`),
+            and all events of answers that name no event (`unclear`).
+        repeats: Events that were processed again: their IDs, the request before, the request now.
+        problems: A text for each wrong request or event.
+        busy: The number of requests without an answer.
+        busiest: The highest value of `busy` so far.
     """
 
     def __init__(self, answer: Callable[[Request], Reply] = accept) -> None:
@@ -271,7 +277,7 @@ class FaultyServer:
 
     @property
     def unexcused(self) -> list[str]:
-        """Events that were processed again although the answer of the first time was sent."""
+        """The IDs of events that were processed again although the first answer arrived."""
         return [
             event
             for event, before, _ in list(self.repeats)
@@ -280,7 +286,7 @@ class FaultyServer:
 
     @property
     def all_held(self) -> bool:
-        """Whether answers are held, and no other request waits for one."""
+        """Whether some answers are held, and no request waits for another answer."""
         return 0 < self.busy == len(self._held)
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""The tables of a store, seen from outside."""
+"""Functions that read the tables of a store with plain SQL."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ import psycopg
 
 
 def ask(store: Path | str, sql: str, *values: Any) -> list[Any]:
-    """Execute a statement with `?` for each value; return its rows: none if there is no store."""
+    """Execute a statement with `?` for each value; return the rows, or [] if there is no store."""
     if isinstance(store, str):
         with psycopg.connect(store) as database:
             done = database.execute(sql.replace("?", "%s"), values)
@@ -34,10 +34,10 @@ def letters_by_id(store: Path | str) -> dict[str, dict[str, Any]]:
 
 
 def is_connected(url: str, name: str) -> bool:
-    """Return whether a run is connected to a database, by the name of its connections.
+    """Return whether a database has a connection with this name, which is that of a run.
 
-    A database executes what a run has sent before it was killed, and notices only then that nobody
-    waits for the answer. So events can be reserved after the end of the process that wanted them.
+    A database executes a statement that a run sent before it was killed, and notices only then that
+    the connection is closed. So a run can reserve events even after the end of its process.
     """
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ?"
     ((found,),) = ask(url, query, name)

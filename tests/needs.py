@@ -1,9 +1,8 @@
-"""What single tests need beside `.venv`: programs, and virtual environments.
+"""The programs and virtual environments that some tests need in addition to `.venv`.
 
-A marker says so, or a fixture of the same name.
-
-An environment is set up when the first test needs it. A test whose program is not installed skips,
-and its line names the script that installs it.
+A marker of the test, or a fixture of the same name, says what the test needs. An environment is set
+up for the first test that needs it. A test whose program is not installed is skipped, and the
+reason names the script that installs the program.
 """
 
 import functools
@@ -23,7 +22,7 @@ ENVIRONMENTS = {"meltano": "meltano", "site": "docs", "spark": "spark"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that lacks a program, and set up what else it needs."""
+    """Skip a test whose program is not installed, and set up the environments for other tests."""
     names = {marker.name for marker in item.iter_markers()} | set(getattr(item, "fixturenames", ()))
     for name in sorted(names & MISSING.keys()):
         if missing := MISSING[name]():
@@ -33,7 +32,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def not_installed(program: str) -> str:
-    """Return the reason why a test skips that needs a program."""
+    """Return the reason for skipping a test that needs a missing program."""
     return f"{program} is not installed: run sudo scripts/setup --system"
 
 

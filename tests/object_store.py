@@ -1,4 +1,4 @@
-"""S3 on loopback: moto's server."""
+"""An S3 server on loopback, from the library moto."""
 
 import logging
 
@@ -10,14 +10,14 @@ _CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-"""Made-up credentials, in place of any that this machine has."""
+"""Made-up credentials, which replace the credentials of this machine."""
 
 
 class Store:
-    """A server of S3 that tests share; each takes a bucket of its own."""
+    """A server of S3 that tests share. Each test uses its own bucket."""
 
     def __init__(self) -> None:
-        # Imported here, as it takes more than a second.
+        # The import is here, because it takes more than a second.
         moto = pytest.importorskip("moto.server", reason="moto does not support this Python")
         import boto3
 
@@ -36,9 +36,9 @@ class Store:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Where a target finds the store, and its credentials."""
+        """The environment variables that a target needs to find and use the store."""
         return {**_CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._server.stop()

@@ -1,8 +1,8 @@
-"""Targets on macOS and Windows, as far as this machine can pretend to be one of them.
+"""Targets that run on Linux as if the system was macOS or Windows.
 
-The target runs as `python -m target_liveintent`. Its modules see neither the names nor the modules
-that the system lacks, according to the types of the standard library that mypy has (typeshed), and
-what the system does otherwise: `pretended/sitecustomize.py`.
+The target runs as `python -m target_liveintent`. In its modules, the standard library lacks the
+modules and names that the other system lacks, according to typeshed (the types that mypy has). Some
+functions behave as on the other system: see `pretended/sitecustomize.py`.
 """
 
 import ast
@@ -22,7 +22,7 @@ SYSTEMS = ("darwin", "win32")
 
 
 def pretend(launcher: Launcher, system: str) -> None:
-    """Let a launcher start targets on a system; they are not forked, except on this one."""
+    """Make a launcher start its targets as if on a system; it forks targets only for Linux."""
     if system != "linux":
         launcher.forked = False
         launcher.env |= environment(system, launcher.folder, launcher.env.get("PYTHONPATH", ""))
@@ -31,7 +31,10 @@ def pretend(launcher: Launcher, system: str) -> None:
 
 
 def environment(system: str, folder: Path, python_path: str = "") -> dict[str, str]:
-    """Return what a process needs to pretend; a file in a folder is a part of it."""
+    """Return the environment variables of a process that pretends to run on a system.
+
+    The function writes the file to which the variable PRETENDED points into the folder.
+    """
     file = folder / f"{system}.json"
     file.write_text(json.dumps({"system": system, "lacking": lacking(system)}), encoding="utf-8")
     paths = [str(Path(__file__).with_name("pretended")), python_path]
@@ -40,7 +43,10 @@ def environment(system: str, folder: Path, python_path: str = "") -> dict[str, s
 
 @functools.cache
 def lacking(system: str) -> dict[str, list[str] | None]:
-    """Return which names modules have on Linux, but not on a system; None for the whole module."""
+    """Return the names that modules have on Linux but not on a system, by module.
+
+    None in place of the names means that the system lacks the whole module.
+    """
     spec = find_spec("mypy")
     if spec is None or spec.origin is None:
         pytest.skip("needs mypy, for the names that other systems lack")
@@ -65,7 +71,7 @@ def _lacking_in(module: str, text: str, system: str) -> dict[str, list[str] | No
 
 
 def _names(body: Iterable[ast.stmt], system: str) -> Iterator[str]:
-    """Yield the names that a module defines on a system, or gives on from another one."""
+    """Yield the names that a module defines, or exports from another module, on a system."""
     for node in body:
         if isinstance(node, ast.If):
             known = types.SimpleNamespace(platform=system, version_info=sys.version_info)

@@ -1,4 +1,4 @@
-"""Where the events of a request are after its answer, as the table of outcomes names it."""
+"""The state of a request's events after the answer, in the terms of the table of outcomes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class _Places(NamedTuple):
-    """The IDs of the events, by where they are; each part that waits is a place of its own."""
+    """The IDs of the events by their place, with a separate set for each part that waits."""
 
     delivered: set[str]
     rejected: set[str]
-    held: set[str]  # Until the proof that they are bad, or with that proof.
+    held: set[str]  # Refused events, with or without a proof that they are bad.
     waiting: list[set[str]]
 
     @property
@@ -28,7 +28,7 @@ class _Places(NamedTuple):
 
 
 def part_state(request: Request, results: Iterable[BatchResult]) -> PartState | None:
-    """Return where the events of a request are; None if they are at several places at once.
+    """Return the state of a request's events; None if an event is in several places or in none.
 
     Args:
         request: A request whose answer the machine has just taken.

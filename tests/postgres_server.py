@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, from the programs on this machine."""
+"""A PostgreSQL server for tests, from the programs that are installed on this machine."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 GUARDED = "guarded_user"
-"""The one user, for a test to create, whom the server asks for a password."""
+"""The only user who needs a password; a test that needs this user creates it."""
 
 
 class Postgres:
-    """A PostgreSQL server of our own, on loopback, from installed programs."""
+    """A PostgreSQL server on loopback with a new data folder."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.programs = programs
@@ -68,7 +68,7 @@ class Postgres:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Stop it for as long as the block takes; what was committed stays."""
+        """Stop the server during a `with` block; committed data is kept."""
         self._call("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "fast", "stop")
         try:
             yield
@@ -76,7 +76,7 @@ class Postgres:
             self._start()
 
     def crash(self, meanwhile: Callable[[Path], object] = lambda _: None) -> None:
-        """Let it crash, do something with its files, and start it again."""
+        """Crash the server, call `meanwhile` with its data folder, and start the server again."""
         self.stop()
         meanwhile(self._folder / "data")
         self._start()
@@ -89,24 +89,24 @@ class Postgres:
         return done.returncode == 0
 
     def stop(self) -> None:
-        """Stop it as a crash does."""
+        """Stop the server at once, as in a crash."""
         self._call("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
 
     def sql(self, text: str) -> str:
-        """Run SQL as its owner."""
+        """Run SQL as the owner of the server, and return the output of psql."""
         return self._call(
             "psql", "-h", "127.0.0.1", "-p", self.port, "-U", "tester", "-d", "postgres",
             "-v", "ON_ERROR_STOP=1", "-qtAc", text,
         )  # fmt: skip
 
     def url(self, schema: str = "public") -> str:
-        """The URL of a database, in which unqualified tables are those of a schema."""
+        """Return the URL of the database, with a schema in which tables are found and created."""
         options = f"options=-csearch_path%3D{schema}"
         return f"postgresql://tester:s3cret-of-postgres@127.0.0.1:{self.port}/postgres?{options}"
 
 
 def _free_port() -> int:
-    """Return a port that no connection gets by chance while the server is being restarted."""
+    """Return a free port that the system does not give to other programs during a restart."""
     for port in random.sample(range(20_000, 30_000), 100):
         with socket.socket() as free, contextlib.suppress(OSError):
             free.bind(("127.0.0.1", port))
@@ -116,17 +116,17 @@ def _free_port() -> int:
 
 
 def _how_able(initdb: Path) -> tuple[bool, str]:
-    """Put first, in the end, a server whose log can be read; then the newest."""
+    """Return a key that sorts servers with the plugin wal2json last, and newer servers last."""
     return wal2json(initdb.parent).exists(), initdb.parts[-3]
 
 
 def wal2json(programs: Path) -> Path:
-    """Return where the plugin is that a tap reads the server's log with."""
+    """Return the path of the plugin through which a tap reads the server's log."""
     return programs.parent / "lib" / "wal2json.so"
 
 
 def initdb() -> str | None:
-    """Return the path of the program that makes a server, if one is installed."""
+    """Return the path of the program initdb, or None if PostgreSQL is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_how_able)
     return str(found[-1]) if found else shutil.which("initdb")
 

@@ -1,4 +1,4 @@
-"""Programs that tests run to their end."""
+"""A function that runs a program until it ends."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,14 @@ def run(
     timeout: float = 300,
     together: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program that gets no input; its exit code is for the test to judge.
+    """Run a program without input, and return its output and exit code, whatever the code is.
 
-    If they come together, errors are in the output.
+    Args:
+        command: The program and its arguments.
+        folder: The working folder; None means the current folder.
+        env: The environment; None means the current environment.
+        timeout: The maximum time in seconds.
+        together: Whether standard error goes to the same output as standard output.
     """
     return subprocess.run(
         command,

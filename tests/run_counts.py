@@ -1,4 +1,4 @@
-"""The counts of a finished run, as its metrics file has them."""
+"""The counts of a finished run, from its metrics file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 DROPS = {"deleted", "no_consent", "suppressed", "already_sent", "over_limit", "expired"}
-"""The reasons for which a record is dropped; the others make it a dead letter."""
+"""The reasons for dropping a record. With any other reason, a record becomes a dead letter."""
 
 
 class Counts(NamedTuple):
-    """The records of a stream, or of all streams, by outcome; dead letters and drops by reason."""
+    """The number of records by outcome, and of dead letters and dropped records by reason."""
 
     read: int
     filtered: int
@@ -37,7 +37,7 @@ class Counts(NamedTuple):
 
 
 class RunCounts(NamedTuple):
-    """The counts of a run: by stream and as `total`, and its requests."""
+    """The counts of a run: of each stream, of all streams (`total`), and of requests."""
 
     streams: dict[str, Counts]
     requests: int
@@ -46,7 +46,7 @@ class RunCounts(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> RunCounts:
-        """Read a metrics file."""
+        """Return the counts in a metrics file."""
         tables: dict[str, dict[str, Counter[str]]] = {
             "records": defaultdict(Counter),
             "not_sent": defaultdict(Counter),

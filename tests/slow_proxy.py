@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that lets a server seem far away."""
+"""A TCP proxy on loopback that adds the delay of a distant server."""
 
 import asyncio
 import threading
@@ -8,9 +8,10 @@ from typing_extensions import Self
 
 
 class SlowProxy:
-    """Passes bytes on to a port of this machine, each way after half of a round trip.
+    """Forwards bytes to a port of this machine, with a delay of `seconds` per round trip.
 
-    It counts as a round trip that a client sends something after the server did.
+    Each direction has half of the delay. The proxy counts round trips: a new round trip begins when
+    the client sends bytes after the server has sent bytes.
     """
 
     def __init__(self, port: int, seconds: float) -> None:

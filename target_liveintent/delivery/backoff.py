@@ -1,7 +1,8 @@
 """Backoff: what failures in a row, and a `Retry-After`, mean for later requests.
 
 Failures are *in a row* if no request is accepted between them. Eight failures in a row are an
-*outage*: the pace then makes one request at a time, up to 13 seconds apart.
+*standstill*: the pace then makes one request at a time, up to 13 seconds apart. (An *outage* is the
+time in which each request gets a fault, and may end the run: retry.py.)
 """
 
 from __future__ import annotations
@@ -13,30 +14,30 @@ FIRST_PAUSE_SECONDS = 3.0
 request in 3 seconds is then found without longer pauses."""
 
 FAILURES_FOR_EACH_SECOND = 6
-"""For so many more failures in a row, the longest pause grows by a second. An outage of 300 seconds
-thus costs up to 100 requests."""
+"""For so many more failures in a row, the longest pause grows by a second. A standstill of 300
+seconds thus costs up to 100 requests."""
 
 LONGEST_PAUSE_SECONDS = 13.2
-"""No pause between requests is longer: the run notices the end of an outage within 15 seconds."""
+"""No pause between requests is longer: the run notices within 15 seconds that a standstill ends."""
 
 REFUSAL_FAULTS = 5
 """So many failures in a row count as a refusal, even if they are faults. If 40 % of the requests
 fail by chance, only one series of failures in 100 is as long."""
 
-OUTAGE_FAILURES = 8
-"""So many failures in a row are an outage. By chance, hardly any series of failures is as long."""
+STANDSTILL_FAILURES = 8
+"""So many failures in a row are a standstill. By chance, hardly any series is as long."""
 
-OUTAGE_SECONDS = 8.0
-"""Failures for so many seconds are an outage, even if only one request was accepted before them.
+STANDSTILL_SECONDS = 8.0
+"""Failures for so many seconds are a standstill, even if only one request was accepted before them.
 The search for a low limit also meets many refusals in a row, but within a second: without this
 time, the search would begin anew after each accepted request."""
 
-LONG_OUTAGE_FAILURES = 18
+LONG_STANDSTILL_FAILURES = 18
 """After so many failures in a row, the result of a probe no longer counts: the API has changed."""
 
 
 class Backoff:
-    """The failures in a row, and the outage that they may be. All times are in seconds.
+    """The failures in a row, and the standstill that they may be. All times are in seconds.
 
     Attributes:
         failures: How many failures there are in a row.
@@ -45,17 +46,17 @@ class Backoff:
     def __init__(self) -> None:
         self.failures = 0
         self._failing_since = -math.inf  # When the first of the last failures in a row started.
-        self._accepted = 0  # Accepted requests since the last outage, or since the start.
+        self._accepted = 0  # Accepted requests since the last standstill, or since the start.
 
     @property
-    def is_outage(self) -> bool:
-        """Whether there is an outage."""
-        return self.failures >= OUTAGE_FAILURES
+    def is_standstill(self) -> bool:
+        """Whether there is a standstill."""
+        return self.failures >= STANDSTILL_FAILURES
 
     @property
-    def is_long_outage(self) -> bool:
-        """Whether the outage is so long that what was known of the API no longer counts."""
-        return self.failures >= LONG_OUTAGE_FAILURES
+    def is_long_standstill(self) -> bool:
+        """Whether the standstill is so long that what was known of the API no longer counts."""
+        return self.failures >= LONG_STANDSTILL_FAILURES
 
     @property
     def faults_are_refusals(self) -> bool:
@@ -66,7 +67,7 @@ class Backoff:
     def longest_pause(self) -> float:
         """The most seconds between two requests while nothing is accepted.
 
-        The pause has a limit because the run must notice when an outage ends.
+        The pause has a limit because the run must notice when a standstill ends.
         """
         pause = FIRST_PAUSE_SECONDS + self.failures / FAILURES_FOR_EACH_SECOND
         return min(LONGEST_PAUSE_SECONDS, pause)
@@ -88,19 +89,19 @@ class Backoff:
         """Note an accepted request, which ends the failures in a row.
 
         Returns:
-            Whether the failures before it were an outage. Many failures within a short time are
-            not an outage if only one request was accepted before them: the run may still search
+            Whether the failures before it were a standstill. Many failures within a short time are
+            not a standstill if only one request was accepted before them: the run may still search
             for a limit.
         """
-        is_long = now - self._failing_since > OUTAGE_SECONDS
-        if self.is_outage:
-            ends_outage = is_long or self._accepted > 1
+        is_long = now - self._failing_since > STANDSTILL_SECONDS
+        if self.is_standstill:
+            ends_standstill = is_long or self._accepted > 1
             self._accepted = 1
         else:
-            ends_outage = is_long and not self._accepted
+            ends_standstill = is_long and not self._accepted
             self._accepted += 1
         self.failures = 0
-        return ends_outage
+        return ends_standstill
 
 
 class RetryAfter:

@@ -7,8 +7,8 @@ refusal, it is unlimited. Its phases are in rate_phases.py, its curve is in rate
 - A *search* finds the limit: the rate falls quickly, until two requests in a row are accepted.
 - A *climb* follows the limit: each refusal cuts the rate a little, then the rate climbs with time.
 - A *probe* shows whether refusals depend on the rate at all (probe.py).
-- In an *outage*, after eight failures in a row, the window is 1, and pauses are up to 13 seconds
-  long. The first accepted request ends the outage; window and rate begin anew (backoff.py).
+- In a *standstill*, after eight failures in a row, the window is 1, and pauses are up to 13 seconds
+  long. The first accepted request ends the standstill; window and rate begin anew (backoff.py).
 - After a `Retry-After`, no request starts before its end.
 
 A fault says nothing about a limit, unless it is the fifth failure in a row or later.
@@ -166,12 +166,12 @@ class Pace:
         """End the failures in a row, and let the rate climb."""
         if self._backoff.is_outdated(started_at):
             return
-        ends_outage = self._backoff.accepted(now)
+        ends_standstill = self._backoff.accepted(now)
         self._retry_after.accepted(started_at)
         if started_at < self._state.cut_at:
             return
         had_limit = self._state.limit is not None
-        self._state = self._state.took(now, ends_outage=ends_outage)
+        self._state = self._state.took(now, ends_standstill=ends_standstill)
         if had_limit and self._state.limit is None:
             self._window.set(self.in_flight + FIRST_REQUESTS)
 
@@ -180,13 +180,13 @@ class Pace:
     ) -> None:
         """Slow down after a failure. Faults show a limit only if several come in a row."""
         self._backoff.failed(started_at)
-        if retry_after or self._backoff.is_long_outage:
+        if retry_after or self._backoff.is_long_standstill:
             self._probes.give_up()
             self._state = self._state.without_probe()
         is_refusal = is_limited or self._backoff.faults_are_refusals
         if is_refusal and started_at >= self._state.cut_at:
             self._note_refusal(now - started_at, now, retry_after)
-        if self._backoff.is_outage:
+        if self._backoff.is_standstill:
             self._window.set(1.0)
         if retry_after:  # Clients with the same `Retry-After` must not all start at once.
             apart = 1 / self._state.limit.start if self._state.limit else 1.0

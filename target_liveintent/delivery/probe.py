@@ -123,7 +123,7 @@ class Probes:
         self._sample.clear()
 
     def give_up(self) -> None:
-        """Forget the probe and its result, which a `Retry-After` or a long outage makes void."""
+        """Forget the probe and its result, void after a `Retry-After` or a long standstill."""
         self.under_way = None
         self.random_refusals = None
 

@@ -161,15 +161,15 @@ class RateState(NamedTuple):
         limit = RateLimit.cut(rate, rate * transition.ratio, now)
         return RateState(transition.next_phase, limit, now)
 
-    def took(self, now: float, *, ends_outage: bool) -> RateState:
+    def took(self, now: float, *, ends_standstill: bool) -> RateState:
         """Return the state after an accepted request, which started after the last cut."""
         if not self.limit:
             return self
         accepted = self.accepted + 1
         is_held = math.isinf(self.limit.climbs_since)
         event = RateEvent.ACCEPTED
-        if ends_outage and is_held:
-            event = RateEvent.OUTAGE_OVER
+        if ends_standstill and is_held:
+            event = RateEvent.STANDSTILL_OVER
         elif accepted >= ACCEPTED_TO_END_SEARCH:
             event = RateEvent.ACCEPTED_AGAIN
         transition = TRANSITIONS[self.phase, event]

@@ -9,18 +9,18 @@
 | search | refused | times 0.45, held | search |
 | search | refused too often | times 0.6 | search |
 | search | accepted | climbs | near |
-| search | outage over | unlimited | reopened |
+| search | standstill over | unlimited | reopened |
 | near | refused | times 0.75, held | near |
 | near | refused too often | times 0.6 | near |
 | near | accepted | climbs | near |
 | near | accepted again | climbs | climb |
-| near | outage over | unlimited | reopened |
+| near | standstill over | unlimited | reopened |
 | near | mixed | that of the probe | probe |
 | climb | refused | times 0.91, held | climb |
 | climb | refused too often | times 0.6 | climb |
 | climb | accepted | climbs | climb |
 | climb | accepted again | climbs | climb |
-| climb | outage over | unlimited | open |
+| climb | standstill over | unlimited | open |
 | climb | mixed | that of the probe | probe |
 | probe | accepted | stays | probe |
 | probe | accepted again | stays | probe |
@@ -57,7 +57,7 @@ class RatePhase(enum.Enum):
     """What is known of the limit."""
 
     OPEN = "open"  # No limit is known.
-    REOPENED = "reopened"  # No limit is known after an outage that began in a search.
+    REOPENED = "reopened"  # No limit is known after a standstill that began in a search.
     SEARCH = "search"  # There is a limit, anywhere below the refused rate.
     NEAR = "near"  # A search in which a request was accepted: the limit is near.
     CLIMB = "climb"  # The limit is known; the rate climbs to it, rests there, and climbs on.
@@ -77,8 +77,8 @@ class RateEvent(enum.Enum):
     MIXED = "mixed"  # Four to eight of the last ten requests were refused.
     PROBE_ACCEPTED = "probe accepted"  # The API accepted half of the former share, or more.
     PROBE_REFUSED = "probe refused"  # The API accepted a smaller share.
-    PROBE_VOID = "probe void"  # A `Retry-After` or a long outage came during the probe.
-    OUTAGE_OVER = "outage over"  # The request is the first one accepted after an outage.
+    PROBE_VOID = "probe void"  # A `Retry-After` or a long standstill came during the probe.
+    STANDSTILL_OVER = "standstill over"  # The request is the first one accepted after a standstill.
 
 
 class RateChange(enum.Enum):
@@ -139,18 +139,18 @@ TRANSITIONS: dict[tuple[RatePhase, RateEvent], Transition] = {
     (_P.SEARCH, _E.REFUSED): _cut(SEARCH_CUT_RATIO, _P.SEARCH),
     (_P.SEARCH, _E.REFUSED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.SEARCH),
     (_P.SEARCH, _E.ACCEPTED): _climb(_P.NEAR),
-    (_P.SEARCH, _E.OUTAGE_OVER): _forget(_P.REOPENED),
+    (_P.SEARCH, _E.STANDSTILL_OVER): _forget(_P.REOPENED),
     (_P.NEAR, _E.REFUSED): _cut(NEAR_CUT_RATIO, _P.NEAR),
     (_P.NEAR, _E.REFUSED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.NEAR),
     (_P.NEAR, _E.ACCEPTED): _climb(_P.NEAR),
     (_P.NEAR, _E.ACCEPTED_AGAIN): _climb(_P.CLIMB),
-    (_P.NEAR, _E.OUTAGE_OVER): _forget(_P.REOPENED),
+    (_P.NEAR, _E.STANDSTILL_OVER): _forget(_P.REOPENED),
     (_P.NEAR, _E.MIXED): _probe(_P.PROBE),
     (_P.CLIMB, _E.REFUSED): _cut(CUT_RATIO, _P.CLIMB),
     (_P.CLIMB, _E.REFUSED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.CLIMB),
     (_P.CLIMB, _E.ACCEPTED): _climb(_P.CLIMB),
     (_P.CLIMB, _E.ACCEPTED_AGAIN): _climb(_P.CLIMB),
-    (_P.CLIMB, _E.OUTAGE_OVER): _forget(_P.OPEN),
+    (_P.CLIMB, _E.STANDSTILL_OVER): _forget(_P.OPEN),
     (_P.CLIMB, _E.MIXED): _probe(_P.PROBE),
     (_P.PROBE, _E.ACCEPTED): _stay(_P.PROBE),
     (_P.PROBE, _E.ACCEPTED_AGAIN): _stay(_P.PROBE),

@@ -52,7 +52,8 @@ class OutagePhase(enum.Enum):
 class Outage:
     """An outage: each request gets a fault. When its budget is used up, the run ends.
 
-    While the API accepts any request, there is no outage, however long a batch waits. Times are
+    While the API accepts any request, there is no outage, however long a batch waits. There is none
+    either while the run waits for input: only a further batch can then show anything. Times are
     monotonic seconds, and infinite if there is no outage.
     """
 

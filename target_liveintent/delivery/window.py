@@ -18,7 +18,7 @@ import math
 import statistics
 
 FIRST_REQUESTS = 2.0
-"""The window at the start, and after an outage: a smaller window would grow slowly."""
+"""The window at the start, and after a standstill: a smaller window would grow slowly."""
 
 REQUESTS_FOR_EACH_ANSWER = 0.5
 """By how much an answer widens the window at first: the window grows by half in each round trip."""

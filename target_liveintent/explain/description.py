@@ -42,7 +42,8 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
 from target_liveintent.run.amounts import CurrencyFigures, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
-from target_liveintent.run.doubts import Doubt, stream_warnings, too_many_rejected, what_to_do
+from target_liveintent.run.doubts import Doubt, stream_warnings, what_to_do
+from target_liveintent.run.stopping import too_many_rejected
 from target_liveintent.settings import EventDefaults
 
 _MAX_EXAMPLES = 3

@@ -320,6 +320,12 @@ def _record_in(stored: tuple[Any, ...], zone: dt.tzinfo) -> RunRecord | None:
 
 def warnings_at_start(store: RunStore, settings: Settings, kind: RunKind) -> Iterator[str]:
     """Yield what a user should know about the store before a run of a kind sends anything."""
+    if store.database.was_empty_file:  # (Others create such a file first, to set its mode.)
+        yield (
+            f"the file '{settings.store}' of the store was there, but empty, so the run begins a"
+            " new store. If the file had content before, stop this run and restore a backup:"
+            " otherwise all events that the input has are sent again"
+        )
     if store.expired_letters:
         yield (
             f"{counted(store.expired_letters, 'dead letter')} older than history_days"

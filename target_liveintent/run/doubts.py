@@ -1,4 +1,4 @@
-"""What is probably wrong in the records of a stream, what to do about it, and why a run fails.
+"""What is probably wrong in the records of a stream, and what to do about it.
 
 Each doubt is a value with its facts, and `words` is its sentence, without the stream's name.
 """
@@ -13,7 +13,7 @@ import msgspec
 
 from target_liveintent.conversions.fast_path import CHANCE, EXPRESSION_FAILED
 from target_liveintent.conversions.fields import FIELDS
-from target_liveintent.failures import CauseHint, Facts, Failure, FailureCode
+from target_liveintent.failures import CauseHint
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import NO_IDENTITY, REASONS
 from target_liveintent.remarks import (
@@ -32,15 +32,6 @@ _LEAST_EVENTS = 5
 """Fewer events may be exceptions, even if their share is large."""
 _MOST_SOURCES = 5
 """The most values of the column `source` that are shown."""
-_LEAST_RECORDS_TO_FAIL = 100
-"""From so many records on, the share of dead letters can fail a run at its end."""
-_LEAST_RECORDS_AT_STATE = 1_000
-"""From so many records on, this share can fail a run before a STATE. A few bad rows at the start
-say little about a run."""
-_LEAST_LOST_TO_FAIL = 10
-"""A run that delivers nothing fails if it has at least so many dead letters."""
-_UNLIMITED_PERCENT = 100
-"""The value of `max_dead_letter_percent` that turns off both rules about dead letters."""
 _SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
 """If more than this share of the records, and at least so many, take the slower way, the log gives
 their number."""
@@ -267,42 +258,3 @@ def _no_identity_hint(stream: str, counts: StreamCounts) -> CauseHint | None:
     if counts.mapped.isdisjoint(IDENTITY_COLUMNS):
         return CauseHint("no_address_mapped", stream)
     return CauseHint("guest_orders", stream) if "source_url" in counts.mapped else None
-
-
-def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> Failure | None:
-    """Return why the run must fail if more than so many percent became dead letters.
-
-    `RunCounts.bad` says which dead letters count. At the end of a run that delivers nothing, ten
-    dead letters are too many.
-    """
-    total = counts.total
-    bad, lost = counts.bad, counts.lost
-    records = _records_to_send(total)
-    least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
-    # A record in flight may still be delivered.
-    delivers_nothing = at_end and not (total.unsettled or total.taken)
-    if records >= least and bad.total() * 100 > records * percent:
-        return _too_many(bad, records, percent, counts)
-    if delivers_nothing and percent != _UNLIMITED_PERCENT and lost.total() >= _LEAST_LOST_TO_FAIL:
-        return _too_many(lost, None, percent, counts)
-    return None
-
-
-def _records_to_send(total: StreamCounts) -> int:
-    """Return how many records were to be sent; this includes records that were sent before."""
-    others = total.filtered + total.unmapped + total.not_replayed.total()
-    return total.read - others - (total.dropped.total() - total.dropped["already_sent"])
-
-
-def _too_many(
-    rejected: Counter[str], records: int | None, percent: int, counts: RunCounts
-) -> Failure:
-    """Return the failure; `records` were to be sent (None: the run delivers nothing)."""
-    reason, most = rejected.most_common(1)[0]
-    code = FailureCode.TOO_MANY_REJECTED
-    facts: Facts = {"count": rejected.total(), "reason": reason, "most": most}
-    if records is None:
-        code = FailureCode.NOTHING_DELIVERED
-    else:
-        facts |= {"records": records, "percent": percent}
-    return Failure(code, facts, what_to_do(reason, counts.streams).hints)

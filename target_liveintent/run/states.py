@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from target_liveintent.errors import TooManyRejectedError
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.doubts import too_many_rejected
+from target_liveintent.run.stopping import too_many_rejected
 
 
 class StateGate:

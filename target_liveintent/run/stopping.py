@@ -1,17 +1,29 @@
-"""What stops a run before the end of its input: a signal, and the setting `limit`.
+"""What stops a run: a signal, the setting `limit`, and too many rejected records.
 
 After a signal, the process must end within 20 seconds. The end of a run takes one or two of them.
 """
 
 from __future__ import annotations
 
-from target_liveintent.failures import Failure, FailureCode
-from target_liveintent.run.counts import ReservedByOther
+from collections import Counter
+
+from target_liveintent.failures import Facts, Failure, FailureCode
+from target_liveintent.run.counts import ReservedByOther, RunCounts, StreamCounts
+from target_liveintent.run.doubts import what_to_do
 
 STOP_RETRY_SECONDS = 5.0
 """Seconds after a signal for which a run still retries, and waits for another run's events."""
 STOP_GRACE_SECONDS = 17.0
 """Seconds after a signal for which a run waits for requests in flight."""
+_LEAST_RECORDS_TO_FAIL = 100
+"""From so many records on, the share of dead letters can fail a run at its end."""
+_LEAST_RECORDS_AT_STATE = 1_000
+"""From so many records on, this share can fail a run before a STATE. A few bad rows at the start
+say little about a run."""
+_LEAST_LOST_TO_FAIL = 10
+"""A run that delivers nothing fails if it has at least so many dead letters."""
+_UNLIMITED_PERCENT = 100
+"""The value of `max_dead_letter_percent` that turns off both rules about dead letters."""
 
 
 class StopRequest:
@@ -79,3 +91,42 @@ class EventLimit:
     def give_back(self, events: int) -> None:
         """Count events that are not sent after all, because they were sent before."""
         self._remaining += events
+
+
+def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> Failure | None:
+    """Return why the run must fail if more than so many percent became dead letters.
+
+    `RunCounts.bad` says which dead letters count. At the end of a run that delivers nothing, ten
+    dead letters are too many.
+    """
+    total = counts.total
+    bad, lost = counts.bad, counts.lost
+    records = _records_to_send(total)
+    least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
+    # A record in flight may still be delivered.
+    delivers_nothing = at_end and not (total.unsettled or total.taken)
+    if records >= least and bad.total() * 100 > records * percent:
+        return _too_many(bad, records, percent, counts)
+    if delivers_nothing and percent != _UNLIMITED_PERCENT and lost.total() >= _LEAST_LOST_TO_FAIL:
+        return _too_many(lost, None, percent, counts)
+    return None
+
+
+def _records_to_send(total: StreamCounts) -> int:
+    """Return how many records were to be sent; this includes records that were sent before."""
+    others = total.filtered + total.unmapped + total.not_replayed.total()
+    return total.read - others - (total.dropped.total() - total.dropped["already_sent"])
+
+
+def _too_many(
+    rejected: Counter[str], records: int | None, percent: int, counts: RunCounts
+) -> Failure:
+    """Return the failure; `records` were to be sent (None: the run delivers nothing)."""
+    reason, most = rejected.most_common(1)[0]
+    code = FailureCode.TOO_MANY_REJECTED
+    facts: Facts = {"count": rejected.total(), "reason": reason, "most": most}
+    if records is None:
+        code = FailureCode.NOTHING_DELIVERED
+    else:
+        facts |= {"records": records, "percent": percent}
+    return Failure(code, facts, what_to_do(reason, counts.streams).hints)

@@ -22,7 +22,7 @@ from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting.history import Ending
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.doubts import too_many_rejected
+from target_liveintent.run.stopping import too_many_rejected
 from target_liveintent.spark.options import SparkWrite, option_warnings, write_of
 from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.rows import names_of, rows_of

@@ -26,7 +26,7 @@ from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.kinds import REPLAY_RUN, USUAL_RUN, RunKind
 from target_liveintent.run.replay import LETTER_COLUMNS, ReplayChoice, ReplayConverter
 from target_liveintent.run.run import TICK
-from target_liveintent.settings import EventDefaults, Settings
+from target_liveintent.settings import Account, EventDefaults
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 SparkRow = tuple[dict[str, Any], str | None]
@@ -64,16 +64,20 @@ class RowInput(NamedTuple):
         return lacking_for_events(plan, {}, defaults)
 
     def converter(
-        self, settings: Settings, counts: StreamCounts, suppressions: Suppressions
+        self,
+        account: Account,
+        events: EventDefaults,
+        counts: StreamCounts,
+        suppressions: Suppressions,
     ) -> ConvertRow:
         """Return a function that converts a row, and note the columns in `counts`."""
         if self.kind.reads_source:
             stream = Stream(self.stream, {}, self.keys)
             plan = StreamPlan.without_map(self.stream, self.columns)
             counts.mapped |= plan.identifying
-            return RecordConverter(stream, plan, settings.events, suppressions).convert
+            return RecordConverter(stream, plan, events, suppressions).convert
         counts.mapped |= LETTER_COLUMNS
-        letters = ReplayConverter(settings.account, settings.events, suppressions, ReplayChoice())
+        letters = ReplayConverter(account, events, suppressions, ReplayChoice())
 
         def convert(row: dict[str, Any], _: str | None) -> Conversion | Rejection | None:
             if not row["record"]:  # The row does not say that a record was rejected.

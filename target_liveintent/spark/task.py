@@ -81,7 +81,9 @@ class Task:
         self._run = Run(msgspec.structs.replace(settings, max_dead_letter_percent=100), parts)
         self._counts = self._run.counts.of(write.source.stream)
         suppressions = Suppressions(settings.suppression_path)
-        self._convert = write.source.converter(settings, self._counts, suppressions)
+        self._convert = write.source.converter(
+            settings.account, settings.events, self._counts, suppressions
+        )
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> RunCounts:
         """Deliver all rows, and return the counts; even after a failure, write what was sent."""

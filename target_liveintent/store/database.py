@@ -106,7 +106,8 @@ class Database(abc.ABC):
     """A database with the tables of the store. Messages call it by a `name`.
 
     All methods raise a `StorageError` if the database cannot be used; constructors raise a
-    `ConfigurationError` if a setting is wrong. `is_new` says that it had no tables before.
+    `ConfigurationError` if a setting is wrong. `is_new` says that it had no tables before, and
+    `was_empty_file` that a file without content was there instead.
     """
 
     _errors: tuple[type[Exception], ...]
@@ -120,7 +121,7 @@ class Database(abc.ABC):
         self.waiting = waiting
         waiting.has_ended = False  # (It may be from a wait for another database.)
         self._lock_milliseconds = _LOCK_MILLISECONDS
-        self.is_new = self._is_open = False
+        self.is_new = self.was_empty_file = self._is_open = False
 
     def _open(self, *, reads_only: bool) -> None:
         try:

@@ -40,7 +40,7 @@ _GONE = "the database of the store cannot be reached"
 _PAUSE = 0.5
 """Seconds between two attempts."""
 _CONNECTING = {
-    "connect_timeout": "2",
+    "connect_timeout": "10",  # Seconds; a login takes up to six round trips.
     "application_name": "target-liveintent",
     "keepalives_idle": "30",
     "tcp_user_timeout": "30000",  # Milliseconds without an answer that end the connection.

@@ -58,6 +58,7 @@ _MEANINGS = (
     ("locked", "another program, such as another run, keeps the file locked"),
     ("not a database", _DAMAGED),
     ("malformed", _DAMAGED),
+    ("no such table", _DAMAGED),
     ("unsupported file format", _DAMAGED),
     ("full", "the disk is full"),
     ("I/O error", "the disk is full, or has a fault ({})"),
@@ -104,6 +105,8 @@ class SqliteStore(Database):
     def _find(self, flags: int) -> os.stat_result:
         """Open the file, or create it if there is none; return which file it is."""
         try:
+            file = Path(self._path)
+            self.was_empty_file = file.is_file() and file.stat().st_size == 0
             # Before SQLite opens the file: to close a file drops the locks of the process on it.
             os.close(open_private(self._path, flags))
             return os.stat(self._path)  # noqa: PTH116

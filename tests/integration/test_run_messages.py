@@ -25,7 +25,7 @@ def test_meltano_test(target: Launcher, sandbox: Sandbox) -> None:
     )
     assert (run.code, run.letters, sandbox.stats.requests) == (0, [], 0)
     assert run.last_line.startswith(
-        "meltano config test: the settings are right, and the store can be opened. Nothing was"
+        "meltano config test: the settings are valid, and the store can be opened. The test"
     )
     assert ask(target.store, "SELECT * FROM run") == []
     assert not (target.folder / "report.html").exists()

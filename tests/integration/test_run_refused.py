@@ -72,7 +72,7 @@ def test_a_replay_passes_bad_letters(
         f"{name}: {stays} of 820 records not delivered because of not_tried. {WHAT_TO_DO}"
         in run.log
     )
-    assert f"not_tried {stays}: The API refused so many events of this run" in run.log
+    assert f"not_tried {stays}: The API refused so many events that the replay" in run.log
     assert len(to_server.letters) == 800
 
 
@@ -104,7 +104,7 @@ def test_a_replay_of_letters_that_were_refused_before(
     put(to_server, ["bad"] * 120, "invalid_source")
     run = to_server.ask("replay")
     assert run.code == 1
-    assert "refused 120 events for the first time" in run.last_line
+    assert "refused 120 events that it had not refused before" in run.last_line
     run = to_server.ask("replay")
     assert (run.code, run.summary["total"].reasons) == (0, {"refused_by_api": 120})
 

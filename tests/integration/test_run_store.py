@@ -54,6 +54,20 @@ QUICK: dict[str, Any] = {
 # What was delivered
 
 
+def test_an_empty_file(target: Launcher, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A program may have created it, but if it is what is left of a store, events go out again."""
+    warning = "of the store was there, but empty, so the run begins a new store"
+    path = tmp_path / "empty.sqlite"
+    for is_there in (False, True):
+        if is_there:
+            path.write_bytes(b"")
+        run = target.run(schema(), *orders(1), state(1), store=str(path))
+        assert (run.code, run.states, warning in run.log) == (0, [1], is_there)
+        again = target.run(store=str(path))
+        assert (again.code, warning in again.log) == (0, False)
+    assert sandbox.stats.accepted == 2
+
+
 def test_a_second_run(target: Launcher, sandbox: Sandbox, store: Path | str) -> None:
     """What was delivered is not sent again, and the last line says what to do about it."""
     messages = [schema(), *orders(250), order(1), state(1)]

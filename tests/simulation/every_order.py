@@ -1,10 +1,10 @@
-"""Plays every order of the transactions of two runs, with a fault between any two of them.
+"""Plays every order of the steps of two runs, with at most one fault between any two steps.
 
-The simulator samples histories of whole runs. This is smaller, and complete: the real `RunStore` of
-two runs, on SQLite in memory, over two events. A path is a list of choices: which run makes its
-next step, or what goes wrong, which is one thing at most. A state that was seen before is not
-played further. A run that waits for the other one makes no step until that one has made a step, or
-time has passed; so each path ends.
+The simulator samples histories of whole runs. This module plays a smaller system completely: the
+real `RunStore` of two runs that share two events, on SQLite in memory. A path is a list of choices.
+Each choice is the next step of a run, or a fault. The search does not continue from a state that it
+has seen before. A run that waits for another run makes no step until the other run makes a step, or
+time passes. So each path ends.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
 EPOCH = 1_800_000_000
 LAPSE = LAPSE_SECONDS + 1
-"""Seconds after which reservations that were seen have expired."""
+"""Seconds after which a reservation has certainly expired."""
 SETTINGS = settings_of({"customer_id": "a-1b2c", "auth_token": "a-token", "pixel_id": 1})
 Choice = tuple[str, int]
-"""What happens next, with the number of the run that it happens to, or of transactions."""
+"""What happens next, with the number of the run, or with the number of lost transactions."""
 _Result = TypeVar("_Result")
 
 
 def event(event_id: str) -> Conversion:
-    """Return the event with an ID."""
+    """Return an event with this ID."""
     values = {"event_time": EPOCH, "pixel_id": 1, "source": "web", "event_id": event_id}
     return Conversion("orders", event_of(values), EPOCH + 86_400, {"order_id": event_id})
 
@@ -60,9 +60,9 @@ class Scenario(NamedTuple):
     """What two runs do.
 
     Attributes:
-        reads: The events that each of them reads, by their IDs.
-        replays: Whether the second one is a replay, so each of its events has a dead letter.
-        refused: The events that the API refuses.
+        reads: For each run, the IDs of the events that it reads, as one text.
+        replays: Whether the second run is a replay, so that each of its events has a dead letter.
+        refused: The IDs of the events that the API refuses.
     """
 
     reads: tuple[str, str]
@@ -78,7 +78,7 @@ SCENARIOS = {
 
 
 class StillClock(Clock):
-    """A clock that moves when the search says so."""
+    """A clock whose time, `now`, changes only when the search sets it."""
 
     now = 0.0
 
@@ -93,14 +93,14 @@ class StillClock(Clock):
 
 
 class Disk:
-    """What is not durable yet: what the tables had before each transaction that may be lost."""
+    """The content of the tables before each transaction that is not durable yet."""
 
     def __init__(self) -> None:
         self.before: list[Hashable] = []
 
 
 class Connection(SqliteStore):
-    """A connection to the database, which loses the newest transactions when its server crashes."""
+    """A connection to a database that loses its newest transactions when the server crashes."""
 
     def __init__(self, clock: StillClock) -> None:
         super().__init__(IN_MEMORY, clock, Waiting(clock, sleep=lambda _: None))
@@ -116,12 +116,12 @@ class Connection(SqliteStore):
         return other
 
     def empty(self) -> None:
-        """Begin again with a database without rows."""
+        """Delete all rows of the database."""
         self._db.execute("ROLLBACK TO empty")
         self.disk.before.clear()
 
     def crash(self, lost: int) -> None:
-        """Lose so many of the newest transactions, all of which are not durable."""
+        """Lose the newest `lost` transactions, which are not durable, and make the rest durable."""
         before = self.disk.before
         if lost:
             self._db.execute(f"ROLLBACK TO transaction_{len(before) - lost}")
@@ -165,7 +165,7 @@ class Connection(SqliteStore):
         return result
 
     def rows(self) -> Hashable:
-        """Return what the tables have, but for how often something was done."""
+        """Return the rows of the tables, without the counts of transactions."""
         return tuple(
             tuple(self._db.execute(f"SELECT {columns} ORDER BY 1, 2"))
             for columns in (
@@ -177,7 +177,7 @@ class Connection(SqliteStore):
         )
 
     def counts(self) -> list[tuple[int, int]]:
-        """Return how many transactions each run has made, by its number."""
+        """Return the number of each run with the number of its transactions."""
         return self._db.execute("SELECT number, transactions FROM run").fetchall()
 
     def ids(self, table: str) -> set[str]:
@@ -187,7 +187,7 @@ class Connection(SqliteStore):
         return {KEYS[key] for (key,) in self._db.execute("SELECT key FROM event")}
 
     def _roll_back(self) -> None:
-        """Do nothing: each transaction ends itself."""
+        """Do nothing, because each transaction ends its own savepoint."""
 
     def _wait_after(self, error: Exception) -> Wait | None:
         return Wait("the connection is lost", 60.0, 0.0)
@@ -197,9 +197,10 @@ class Runner:
     """A run that reads events, with the real store.
 
     Attributes:
-        next_step: The name of its next step; None if it has ended, or was killed.
-        sends: When it sent each event that has no outcome in the store yet.
-        is_blocked: Whether it waits for another run, which has not gone on since it has asked.
+        connection: The connection of the run to the database.
+        next_step: The name of the next step; None if the run has ended, or was killed.
+        sends: When the run sent each event that has no outcome in the store yet.
+        is_blocked: Whether the run waits for another run, which has made no step since then.
     """
 
     def __init__(self, scene: Scene, number: int, reads: str, *, replays: bool = False) -> None:
@@ -220,7 +221,7 @@ class Runner:
         self.is_blocked = False
 
     def step(self) -> None:
-        """Make the next step: a transaction, a request, or a STATE."""
+        """Make the next step: a transaction, a request, or the writing of a STATE."""
         assert self.next_step is not None
         try:
             self.next_step = getattr(self, f"_{self.next_step}")()
@@ -242,7 +243,7 @@ class Runner:
         return "send" if self._mine else "claim" if self._rest else "write"
 
     def _send(self) -> str:
-        """Send what is reserved, unless that has become too old; then it is renewed first."""
+        """Send the reserved events, but first renew reservations that are too old."""
         if self._scene.clock.now >= self._store.reserved_until:
             self._store.write()
             return "send"
@@ -251,7 +252,7 @@ class Runner:
         return "write"
 
     def _write(self) -> str:
-        """Tell the store what the API has answered, and write it; before STATE, in any case."""
+        """Write the answers of the API to the store, if there are any."""
         if self._mine:
             self._settle()
         self._store.write(before_state=not self._rest)
@@ -270,7 +271,7 @@ class Runner:
         self._mine = []
 
     def _publish(self) -> str:
-        """Write the STATE that covers all that was read."""
+        """Write a STATE that covers everything that the run has read."""
         self._scene.covered |= set(self._covers)
         return "release"
 
@@ -278,7 +279,7 @@ class Runner:
         self._store.release()
 
     def seen(self) -> Hashable:
-        """Return what this run knows and what it will do, to recognize a state."""
+        """Return everything that decides what this run will do, to recognize equal states."""
         if self.next_step == "begin":
             return "begin"
         store, now = self._store, self._scene.clock.now
@@ -321,7 +322,7 @@ class Scene:
         store.release()
 
     def send(self, event_id: str, runner: Runner) -> None:
-        """Take an event as the API does."""
+        """Send an event to the API, and check that this is allowed now."""
         if self.fault not in CRASHES:  # They may lose what is reserved.
             since = self.clock.now - LAPSE_SECONDS
             others = [one for one in self.runners if one.sends.get(event_id, since) > since]
@@ -333,7 +334,7 @@ class Scene:
         self.sent[event_id] += 1
 
     def choices(self) -> list[Choice]:
-        """Return what may happen next."""
+        """Return everything that may happen next."""
         alive = [n for n, one in enumerate(self.runners) if one.next_step is not None]
         free = [n for n in alive if not self.runners[n].is_blocked]
         if alive and not free:
@@ -342,7 +343,7 @@ class Scene:
         return [*(("step", n) for n in free), *faults]
 
     def _faults(self, alive: Sequence[int], free: Sequence[int]) -> list[Choice]:
-        """Return what may go wrong next."""
+        """Return the faults that may happen next."""
         lost = range(len(self.connection.disk.before) + 1)
         commits = [n for n in free if self.runners[n].next_step not in {"send", "publish"}]
         return [
@@ -355,7 +356,7 @@ class Scene:
         ]
 
     def do(self, choice: Choice) -> None:
-        """Let one thing happen."""
+        """Make one choice happen, and check the state after it."""
         name, number = choice
         if name.startswith("time passes"):
             self.clock.now += LAPSE
@@ -388,7 +389,7 @@ class Scene:
                 runner.sends.clear()
 
     def check(self) -> None:
-        """Check what must be true of each state."""
+        """Check the rules that apply to each state."""
         delivered, letters = self.connection.ids("event"), self.connection.ids("dead_letter")
         both = delivered & letters
         require(not both, "a dead letter is gone with the delivery of its event", both)
@@ -396,7 +397,7 @@ class Scene:
         require(not missing, "no STATE is ahead of the store", missing)
 
     def finish(self) -> None:
-        """Let a last run read what no STATE covers, and check that nothing is lost or repeated."""
+        """Play a last run over the rest, and check that nothing is lost or repeated."""
         if not self.fault:
             often = {one for one, times in self.sent.items() if times > 1}
             twice = often - set(self.scenario.refused)
@@ -413,7 +414,7 @@ class Scene:
         return ("time passes for those who wait" if is_blocked else "step", 0)
 
     def seen(self) -> Hashable:
-        """Return all that decides how it goes on."""
+        """Return everything that decides what can happen from now on."""
         return (
             *(runner.next_step and runner.seen() for runner in self.runners),
             *(self.connection.rows(), tuple(self.connection.disk.before)),
@@ -425,10 +426,10 @@ CRASHES = ("the server crashes", "the power fails")
 
 
 def states_of(scenario: Scenario) -> int:
-    """Play all paths of a scenario; return how many different states they have.
+    """Play all paths of a scenario, and return the number of different states.
 
     Raises:
-        ViolationError: If a rule is broken in one of them. Its note is the path.
+        ViolationError: If a rule is broken. The message contains the path.
     """
     seen: set[Hashable] = set()
     paths: list[list[Choice]] = [[]]
@@ -444,7 +445,7 @@ def states_of(scenario: Scenario) -> int:
 
 
 def _play(scene: Scene, path: list[Choice], seen: set[Hashable]) -> list[list[Choice]]:
-    """Play a path, and go on until a state is not new; return the paths that branch off."""
+    """Play a path, and continue until a known state; return the paths that branch off."""
     branches: list[list[Choice]] = []
     for choice in path:
         scene.do(choice)

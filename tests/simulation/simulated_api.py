@@ -1,4 +1,4 @@
-"""The API and the network of a history. What they do, they decide when a request arrives."""
+"""The simulated API with its network. It decides the reply when a request arrives."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from target_liveintent.conversions.event_model import Conversion
 
 FAILURES = {"500": 500, "502": 502, "504": 504, "503": 503, "429": 429, "408": 408}
-"""The failures that have a status. Others are `reset` (no connection), `silence` (nothing comes
-back, nothing was processed), `lost` (the events were processed, but the answer does not come back)
-and `slow` (it comes late, or too late)."""
+"""The failures that have a status. Failures without a status are `reset` (no connection), `silence`
+(no answer comes, and no event was processed), `lost` (the events were processed, but the answer is
+lost) and `slow` (the answer comes late, or too late)."""
 _BY_CHANCE = (*FAILURES, "reset", "silence", "lost", "lost", "slow", "slow")
 FAULTY = frozenset({Verdict.FAULT, Verdict.LIMITED, Verdict.STARVED})
 """The verdicts after which the same events are sent again."""
 WRONG_SETTINGS = "pixelId is unknown"
-"""What the API says if the settings are wrong."""
+"""The answer of the API if the settings are wrong."""
 _SILENCE = Answer(Verdict.LIMITED, "no answer came in time")
 _RESET = Answer(Verdict.FAULT, "the connection failed")
 
 
 class Reply(NamedTuple):
-    """What the network brings back."""
+    """The reply to a request."""
 
-    seconds: float  # After how long.
-    answer: Answer  # What the client makes of it.
-    processed: list[Conversion]  # The events that the API processed, whatever it answers.
+    seconds: float  # The time until the reply arrives.
+    answer: Answer  # The answer as the client understands it.
+    processed: list[Conversion]  # The events that the API processed, whatever the answer says.
 
 
 class SimulatedApi:
-    """The Conversions API, with everything that is between it and the client.
+    """The Conversions API, with the network between the API and the client.
 
     Attributes:
         processed: How often the event of each record was processed, by the record's place.
-        refused_alone: The places of the events that were refused alone.
-        failed_alone: How often the event of each record got a fault alone.
+        refused_alone: The places of events that were refused in a request of their own.
+        failed_alone: How often the event of each record got a fault in a request of its own.
     """
 
     def __init__(self, plan: Plan, feed: Feed) -> None:
@@ -63,7 +63,7 @@ class SimulatedApi:
         self._filled_at = 0.0
 
     def post(self, conversions: list[Conversion], within: float, now: float) -> Reply:
-        """Take a request; after `within` seconds its answer is of no use."""
+        """Return the reply to a request. A reply after `within` seconds comes too late."""
         seconds = self._plan.latency * self._rng.uniform(0.5, 1.5)
         reply = self._reply(conversions, now, seconds)
         if reply.seconds >= within:
@@ -118,7 +118,7 @@ class SimulatedApi:
         return arrived._replace(seconds=late, answer=_RESET)
 
     def _judge(self, conversions: list[Conversion], now: float, seconds: float) -> Reply:
-        """Answer a request that arrived: by its events, or by the settings."""
+        """Return the reply to a request that arrived, which depends on its events and settings."""
         ids = [conversion.event_id for conversion in conversions]
         bad = self._feed.bad.intersection(ids)
         good = [conversion for conversion in conversions if conversion.event_id not in bad]
@@ -135,13 +135,13 @@ class SimulatedApi:
         return Reply(seconds, answer_of(204, b"", ids), good)
 
     def _naming(self, bad: set[str], ids: list[str]) -> Answer:
-        """Return a 200 that names events by what the setting `partial_answer` says of it."""
+        """Return a 200 that names the events that the setting `partial_answer` describes."""
         partial_answer = self._plan.settings.partial_answer or "failed"
         named = set(ids) - bad if partial_answer == "processed" else bad
         return answer_of(200, json.dumps(sorted(named)).encode(), ids, 0.0, partial_answer)
 
     def _refusal(self, conversions: list[Conversion], now: float) -> Answer | None:
-        """Return the refusal of a request that does not depend on bad events, if there is one."""
+        """Return the refusal of a request for other causes than bad events, or None."""
         wrong_from = self._plan.wrong_from
         if sum(len(conversion.body) + 1 for conversion in conversions) + 1 > self._plan.largest:
             return answer_of(413, b"", ())
@@ -153,7 +153,7 @@ class SimulatedApi:
 
 
 def _asking_to_wait(reply: Reply, retry_after: float) -> Reply:
-    """Add a `Retry-After`, if the reply is a failure with a status."""
+    """Return the reply with a `Retry-After`, if the reply is a failure with a status."""
     if reply.answer.status is None or reply.answer.verdict not in FAULTY:
         return reply
     return reply._replace(answer=msgspec.structs.replace(reply.answer, retry_after=retry_after))

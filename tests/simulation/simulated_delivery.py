@@ -1,6 +1,6 @@
-"""Threads, network and time of a history: the real `DeliveryPool`, whose time is simulated.
+"""The real `DeliveryPool` with simulated threads, network and time.
 
-Whoever waits lets the clock move on to the next thing that happens.
+A wait moves the simulated clock to the next event: an answer, or a request that is due.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STARVED = Reply(0.0, Answer(Verdict.STARVED, "no file descriptors are left"), []
 
 
 class WatchedMachine(DeliveryMachine):
-    """The delivery machine; the table of outcomes is compared with what it does."""
+    """The real delivery machine, whose results are compared with the table of outcomes."""
 
     def __init__(self, checks: Checks, *given: Any) -> None:
         super().__init__(*given)
@@ -47,8 +47,13 @@ class SimulatedDelivery(DeliveryPool):
     """Delivers batches in simulated time.
 
     Args:
-        machine: Decides what is sent, and when.
-        descriptors: The most connections; a request that has none is not made.
+        machine: The machine that decides what is sent, and when.
+        api: The API that receives the requests.
+        clock: The clock of the process.
+        signals: The signals that the process gets.
+        checks: The checks that watch the delivery.
+        threads: The maximum number of requests in flight.
+        descriptors: The maximum number of connections. A request without a connection fails.
     """
 
     def __init__(  # noqa: PLR0917 (what it is made of)
@@ -103,7 +108,7 @@ class SimulatedDelivery(DeliveryPool):
         super().close()
 
     def pass_time(self, seconds: float, *, until_finished: bool = False) -> None:
-        """Let time pass, at most until there is a result if that is asked for."""
+        """Let time pass; with `until_finished`, stop as soon as there is a result."""
         end = self._clock.now + seconds
         while not (until_finished and not self._finished.empty()):
             answer_at = self._on_their_way[0][0] if self._on_their_way else math.inf
@@ -130,8 +135,8 @@ class SimulatedDelivery(DeliveryPool):
         if isinstance(step, Request):
             self._send(step)
         elif not self._was_held:  # (An outage goes on while the run waits for the store.)
-            is_waiting = self._machine.batches_to_send > 0
-            self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
+            has_outage = self._machine.status().fault is not None
+            self._checks.requests.idle(step, self._clock.now, has_outage=has_outage)
         return step
 
     def _send(self, request: Request) -> None:

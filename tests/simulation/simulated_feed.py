@@ -1,4 +1,4 @@
-"""What the tap sends in a history: the same messages in each of its runs."""
+"""The messages that the tap sends. All runs of a history get the same messages."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ EPOCH = 1_800_000_000
 """The Unix time at which the simulated clock shows 0."""
 DAY = 86_400
 ORDER_ID = 50
-"""Characters of an order ID; that of a large event makes the event four times as large."""
+"""The number of characters of an order ID, except that of a large event."""
 
 
 def _event(event_id: str, order_id: str) -> Event:
-    """Return an event as it is sent, of about 160 bytes if the order ID is short."""
+    """Return an event, which has about 160 bytes if the order ID is short."""
     given = {"event_id": event_id, "event_time": EPOCH, "pixel_id": 1, "source": "web"}
     return event_of({**given, "order_id": order_id})
 
 
 class Record(NamedTuple):
-    """A record, as it was converted."""
+    """A record with the result of its conversion."""
 
-    place: int  # Among the records, counted from 0.
+    place: int  # The position among the records, counted from 0.
     stream: str
     result: Conversion | Rejection | None  # None if the user's map filters it.
 
 
 class State(NamedTuple):
-    """A STATE."""
+    """A STATE message."""
 
-    place: int  # The number of records before it.
-    text: str  # Its value, by which a run finds where to go on.
+    place: int  # The number of records before this message.
+    text: str  # The value, which tells the tap where to continue.
 
 
 Message: TypeAlias = Record | State
 Key: TypeAlias = tuple[int, str, str]
-"""What identifies an event: pixel ID, stream and event ID."""
+"""The pixel ID, the stream and the event ID, which together identify an event."""
 
 
 class Feed:
-    """The messages, and what the API thinks of their events.
+    """The messages of the tap, and the events that the API does not accept.
 
     Attributes:
-        messages: In the order of the tap.
-        records: The records, by their place.
+        messages: The messages in the order of the tap.
+        records: The records by their place.
         bad: The IDs of events that the API refuses.
-        poison: The IDs of events on which it always fails.
+        poison: The IDs of events on which the API always fails.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -105,13 +105,13 @@ class Feed:
 
     @staticmethod
     def _copy(event: Conversion, place: int) -> Conversion:
-        """Return what a tap that sends a row twice makes of its event."""
+        """Return a copy of an event, as if the tap had sent the row again."""
         size = len(event.event.purchase_data.order_id or "")
         copied = _event(event.event_id, f"{place:{size}}")
         return Conversion(event.stream, copied, event.expires_at, {"order_id": str(place)})
 
     def after(self, text: str | None) -> list[Message]:
-        """Return the messages after a STATE; None for the start."""
+        """Return the messages after a STATE; with None, return all messages."""
         if text is None:
             return self.messages
         place = place_of_state(text)

@@ -1,7 +1,8 @@
-"""What happens in a history: everything that chance decides beforehand, drawn from one seed.
+"""The plan of a history: all random decisions that are made before the history is played.
 
-A plan says what the tap sends, how the API behaves, and when the process is stopped or killed.
-Most histories have a few kinds of faults, so that each kind is also met alone.
+A plan depends only on its seed. It says what the tap sends, how the API behaves, and when processes
+are stopped or killed. Most histories have only a few kinds of faults, so that some histories have
+only one kind.
 """
 
 from __future__ import annotations
@@ -39,49 +40,49 @@ BETRAYALS = (
     "wall clock",  # it jumps ahead or back while another run goes on
     "lost answers",  # for some time, a proxy frames the answers so badly that no client reads them
 )
-"""What betrays the runs in half of the histories, besides `FAULTS`. (The client is simulated as a
-whole, so badly framed answers are only lost: whether the next request gets one is its own test.)"""
+"""Faults of the database, the clocks and the network in half of the histories, besides `FAULTS`.
+(Badly framed answers are only lost here. Another test checks that no later request gets one.)"""
 
 SLOWEST = 2
-"""The fewest requests a minute to which a run is limited."""
+"""The lowest limit of requests per minute in a plan."""
 
 
 class Limit(NamedTuple):
     """A token bucket in front of the API."""
 
-    rate: float  # Requests a second.
-    burst: int  # Requests at once.
-    status: int  # What the others get: 429 or 503.
-    retry_after: float  # Seconds that they are asked to wait.
+    rate: float  # Requests per second.
+    burst: int  # The maximum number of requests at once.
+    status: int  # The status of answers to all further requests: 429 or 503.
+    retry_after: float  # The `Retry-After` of these answers, in seconds.
 
 
 class Outage(NamedTuple):
-    """A time in which the API takes nothing, in seconds of the simulated clock."""
+    """A period in which the API accepts nothing, in seconds of the simulated clock."""
 
     start: float
     end: float
     kind: str  # A key of `simulated_api.FAILURES`.
-    retry_after: float  # Seconds that each request is asked to wait.
+    retry_after: float  # The `Retry-After` of each answer, in seconds.
 
 
 class Happening(NamedTuple):
-    """What happens to a process while it runs."""
+    """An incident of a process while it runs."""
 
-    step: int
+    step: int  # The step of the process at which the incident happens.
     kind: str  # "the process is suspended", "the machine sleeps" or "the wall clock jumps".
-    seconds: float  # For how long, or how far.
+    seconds: float  # The duration, or the distance of the jump.
 
 
 class Ending(NamedTuple):
-    """Where a run is ended from outside; None for never."""
+    """How a run is ended from outside; None means that the signal never comes."""
 
     stop_at: int | None = None  # The step at which SIGTERM comes.
     kill_at: int | None = None  # The step at which SIGKILL comes.
-    happenings: tuple[Happening, ...] = ()  # What else happens to it.
+    happenings: tuple[Happening, ...] = ()  # The other incidents of the run.
 
 
 class Betrayals(NamedTuple):
-    """How the database, the clocks and the network betray the runs."""
+    """The faults of the database, the clocks and the network."""
 
     crash_share: float = 0.0  # The share of transactions before which the server crashes.
     fails_over: bool = False  # Whether a server takes over that lacks even durable transactions.
@@ -96,7 +97,7 @@ class Betrayals(NamedTuple):
 
 @dataclasses.dataclass
 class Plan:
-    """What happens in a history."""
+    """All random decisions of a history that are made before it is played."""
 
     seed: int
     faults: frozenset[str]  # Those of `FAULTS` that it has.
@@ -274,12 +275,12 @@ def _betrayals(seed: int, records: int, batch_size: int) -> Betrayals:
 
 
 def most_steps(records: int, batch_size: int) -> int:
-    """Return about how many steps a run has."""
+    """Return the approximate number of steps of a run."""
     return 4 * records + 12 * (records // batch_size) + 10
 
 
 def some_step(rng: random.Random, steps: int) -> int:
-    """Return a step, half of the time an early one."""
+    """Return a random step, which is an early step in half of all cases."""
     is_early = rng.random() < 0.5
     return int(math.exp(rng.uniform(0, math.log(steps))) if is_early else rng.uniform(1, steps))
 

@@ -1,4 +1,4 @@
-"""The process of a run: it does what the target does with what the tap sends."""
+"""The process of a run, which handles the messages of the tap in the same way as the target."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from simulated_store import SimulatedDatabase
 
 TICK = 1.0
-"""The most seconds between two looks at what is due, while the tap sends nothing."""
+"""The maximum number of seconds between two calls of `Run.tick` while the tap sends nothing."""
 
 
 class Surroundings(NamedTuple):
-    """What the processes of a history share."""
+    """The objects that all processes of a history share."""
 
     plan: Plan
     rng: random.Random
@@ -48,7 +48,7 @@ class Surroundings(NamedTuple):
 
 
 class Checks:
-    """All checks of the runs that go on after each other's STATE, and the facts that they know."""
+    """All checks of consecutive runs, each of which continues after the last STATE."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self.facts = Facts(surroundings)
@@ -62,7 +62,7 @@ class Checks:
 
 
 class RunProcess:
-    """One run in its process."""
+    """The process of one run."""
 
     def __init__(
         self, surroundings: Surroundings, checks: Checks, run_id: str, ending: Ending
@@ -78,7 +78,7 @@ class RunProcess:
         self._reads = True  # Until SIGTERM, or as many events are sent as `limit` says.
 
     def play(self) -> str:
-        """Play the run, and return how it ended."""
+        """Play the run; return "done", "stopped", "killed", or the name of its exception."""
         self._delivery = self._make_delivery()
         self._database = self._connect()
         self._checks.facts.begin(self._run_id, self._clock.now, self._signals, self._database)
@@ -96,7 +96,7 @@ class RunProcess:
             self._checks.run.reserved.clear()
 
     def _make_delivery(self) -> SimulatedDelivery:
-        """Make what `delivery_of` makes, but without chance, threads and sockets."""
+        """Return the same parts as `delivery_of`, but without chance, threads and sockets."""
         plan, settings, api = self._plan, self._plan.settings, self._all.api
         most = settings.max_concurrent_requests
         per_minute = settings.max_requests_per_minute
@@ -146,7 +146,7 @@ class RunProcess:
         self._reads = False
 
     def _stop(self, run: Run) -> None:
-        """Do what the target does at SIGTERM."""
+        """Stop the run in the same way as the target does after SIGTERM."""
         if not self._stopped:
             self._stopped = True
             self._reads = False
@@ -154,7 +154,7 @@ class RunProcess:
             run.request_stop()
 
     def _process(self, run: Run) -> str:
-        """Do what `TargetLiveIntent.process` does."""
+        """Process the messages in the same way as `TargetLiveIntent.process`."""
         reader = _Reader(self._all.feed.after(self._checks.facts.state))
         try:
             for message in reader.messages:
@@ -209,7 +209,7 @@ class RunProcess:
 
 
 class _Reader:
-    """What was read: the number of records until now, and the last STATE."""
+    """The messages, with the number of records read so far and the last STATE."""
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages

@@ -1,7 +1,7 @@
-"""The store of a history: the real one, on SQLite in memory, with crashes and full disks.
+"""The real store of a run, on SQLite in memory, with simulated crashes and full disks.
 
-It stands for both databases: like PostgreSQL, its server may crash while the runs go on, and the
-connection of a run may break.
+This store simulates both databases. As with PostgreSQL, the server may crash while runs continue,
+and the connection of a run may break.
 """
 
 from __future__ import annotations
@@ -36,31 +36,30 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 _Decision = TypeVar("_Decision", bound=Decision)
 LetterName = tuple[str, str]
-"""What identifies a dead letter: stream and event ID."""
+"""The stream and the event ID of a dead letter, which identify it."""
 MOST_SAVEPOINTS = 20
-"""Points to which a crash may go back. Each one makes all later transactions slower."""
+"""The maximum number of savepoints. Each savepoint makes all later transactions slower."""
 
 RETRY_SECONDS = 60.0
-"""Seconds for which a run tries to reach the server again,"""
+"""The seconds for which a run tries to reach the server again."""
 PAUSE = 0.5
-"""and those between two attempts."""
+"""The seconds between two attempts to reach the server."""
 
 
 class Letter(NamedTuple):
-    """A dead letter, by the place of its record."""
+    """A dead letter: the place of its record, and the reason."""
 
     place: int
     reason: str
 
 
 class Kept:
-    """What the store must have, from what it was told.
+    """The content that the store must have, according to the calls of its methods.
 
     Attributes:
         confirmed: The events that the API has confirmed, each with the run that sent it.
-        letters: The dead letters that are there.
-        places: The records whose dead letters are there, or were there until their event had a
-            newer one, or was delivered.
+        letters: The dead letters in the store.
+        places: The places of all records whose dead letters are, or ever were, in the store.
     """
 
     def __init__(self) -> None:
@@ -69,7 +68,7 @@ class Kept:
         self.places: set[int] = set()
 
     def copy(self) -> Kept:
-        """Return another one, which changes by itself."""
+        """Return an independent copy."""
         other = Kept()
         other.confirmed |= self.confirmed
         other.letters |= self.letters
@@ -77,7 +76,7 @@ class Kept:
         return other
 
     def take(self, name: LetterName, letter: Letter | None) -> None:
-        """Note a dead letter, or that the letter is deleted because LiveIntent has the event."""
+        """Add a dead letter; None deletes the letter, because LiveIntent has the event."""
         if letter is None:
             self.letters.pop(name, None)
         else:
@@ -86,15 +85,15 @@ class Kept:
 
 
 class ConnectionLostError(sqlite3.OperationalError):
-    """The connection to the database broke; what it was doing is done, or not."""
+    """The connection to the database broke; the transaction may be done or not."""
 
 
 class Transaction:
-    """A transaction of a run, which makes it again until it gets the answer.
+    """A transaction, which the run repeats until it gets the answer.
 
     Attributes:
-        copies: How often it is in the tables.
-        has_answer: Whether the answer is on its way, or has arrived.
+        copies: How many attempts have written to the tables.
+        has_answer: Whether the answer is on its way to the run, or has arrived.
     """
 
     def __init__(self, database: SimulatedDatabase) -> None:
@@ -103,29 +102,29 @@ class Transaction:
         self.has_answer = False
 
     def lose(self) -> None:
-        """Lose one of its copies."""
+        """Lose the rows of one attempt."""
         self.copies -= 1
         self._database.loses |= self.has_answer and not self.copies
 
 
 class Written(NamedTuple):
-    """What transactions that are lost together have written."""
+    """Transactions that a crash loses together."""
 
-    before: Kept  # What the tables had before them.
+    before: Kept  # The content of the tables before these transactions.
     transactions: list[Transaction]
 
 
 class Server:
     """The server of the database, with its disk.
 
-    While a crash may come, each transaction is a savepoint. One that is durable ends them all; a
-    crash goes back to any of those that are left. Each transaction of PostgreSQL is durable; only
-    the server that takes over may lack some.
+    If a crash may happen, each transaction is a savepoint. A durable transaction releases all
+    savepoints. A crash rolls back to one of the remaining savepoints. Each transaction of
+    PostgreSQL is durable, but after a failover, the new server may lack some transactions.
 
     Attributes:
-        kept: What the tables must have.
-        is_postgres: Whether it goes on without the processes of the runs.
-        has_lost: Whether it has lost transactions of runs that go on.
+        kept: The content that the tables must have.
+        is_postgres: Whether the server is PostgreSQL, which does not end with a run's process.
+        has_lost: Whether the server has lost transactions of runs that continue.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -161,21 +160,21 @@ class Server:
 
 
 class SimulatedDatabase(SqliteStore):
-    """A run's connection to the database, all of which share one SQLite database in memory.
+    """The connection of a run to the database. All runs share one SQLite database in memory.
 
     Attributes:
-        told_events: The confirmed events of which the run has told it since the last transaction.
-        told_letters: The same of dead letters.
+        told_events: The confirmed events that the run has passed on since the last transaction.
+        told_letters: The dead letters that the run has passed on since the last transaction.
         is_durable: Whether the last transaction that wrote outcomes was durable.
         is_unwritable: Whether the disk is full, or the store is gone.
         has_broken: Whether the connection has ever broken.
-        loses: Whether a crash has lost what the run had written.
-        has_lost: Whether the run can know of the loss, because it has asked since then.
-        is_asked: Whether the run has asked for losses since it last wrote or noted anything.
-        kept_then: What the tables had when the last transaction was done. A failover may lose it
-            while the answer is on its way; then only the next transaction can tell the run.
-        renewed_at: The true time at which the run last renewed its reservations,
-        longest_unrenewed: and the longest time for which it did not.
+        loses: Whether a crash has lost rows that the run had written.
+        has_lost: Whether the run can know of this loss, because it has made a transaction since.
+        is_asked: Whether the run has checked for losses after its last change.
+        kept_then: The content of the tables after the last transaction. A failover may lose this
+            transaction while the answer is on its way. Then only the next transaction shows it.
+        renewed_at: The true time at which the run last renewed its reservations.
+        longest_unrenewed: The longest time for which the run did not renew its reservations.
     """
 
     def __init__(self, clock: SimulatedClock, plan: Plan) -> None:
@@ -190,7 +189,7 @@ class SimulatedDatabase(SqliteStore):
         waiting: Waiting,
         wait: Callable[[float], None],
     ) -> SimulatedDatabase:
-        """Return the connection of a run, with its waits and the signals that it gets."""
+        """Return the connection of a run, with the waits and the signals of the run."""
         database = copy.copy(self)
         database._begin(run_id, signals, clock, waiting, wait)  # noqa: SLF001
         self.server.connected.append(database)
@@ -222,13 +221,13 @@ class SimulatedDatabase(SqliteStore):
         self.longest_unrenewed = 0.0
 
     def fill_after(self, letters: int | None, *, goes: bool) -> None:
-        """Note after how many dead letters the disk is full, and whether nothing works then."""
+        """Set after how many dead letters the disk is full, and whether the store is then gone."""
         if letters is not None:
             self._most_letters = len(self.server.kept.letters) + letters
             self._goes = goes
 
     def end(self) -> None:
-        """Note that the process of the run has ended."""
+        """Close the connection, because the process of the run has ended."""
         self.server.connected.remove(self)
         self.is_connected = False
 
@@ -239,7 +238,7 @@ class SimulatedDatabase(SqliteStore):
         return super()._retried(work)
 
     def _transact(self, steps: Sequence[Step]) -> Answers:
-        """Do all steps, or none. A signal may come before that, and after it."""
+        """Do all steps or none. A signal may come before or after the transaction."""
         with self._savepoint(durable=True) as done:
             done.extend(steps)
             return [self._do(step) for step in steps]
@@ -247,7 +246,7 @@ class SimulatedDatabase(SqliteStore):
     def _ask_and_change(
         self, questions: Sequence[Step], decide: Callable[[Answers], _Decision]
     ) -> _Decision:
-        """Do questions and changes, or none. A signal may come before that, and after it."""
+        """Do all questions and changes or none. A signal may come before or after them."""
         with self._savepoint(durable=False) as done:
             decision = decide([self._do(step) for step in questions])
             for step in decision.changes:
@@ -257,7 +256,7 @@ class SimulatedDatabase(SqliteStore):
 
     @contextlib.contextmanager
     def _savepoint(self, *, durable: bool) -> Iterator[list[Step]]:
-        """Begin a transaction, whose steps are put into the list, and end it."""
+        """Begin and end a transaction; the caller adds the steps to the list that this yields."""
         server, betrayals = self.server, self.server.betrayals
         self._signals.step()
         self._wait(betrayals.seconds_there)
@@ -285,7 +284,7 @@ class SimulatedDatabase(SqliteStore):
         self._signals.step()
 
     def maybe_crash(self) -> None:
-        """Let the server crash, if chance wants it."""
+        """Crash the server with the probability `crash_share`."""
         server = self.server
         if server.rng.random() < server.betrayals.crash_share:
             server.has_lost |= server.crash(self._db)
@@ -302,7 +301,7 @@ class SimulatedDatabase(SqliteStore):
         raise ConnectionLostError(msg)
 
     def _end(self, steps: Sequence[Step], name: str, *, durable: bool) -> None:
-        """End a transaction, and note what it has written."""
+        """End a transaction, and record what it has written."""
         server, before = self.server, self.server.kept
         self._note_silence()
         if any("alive_until = " in step.sql for step in steps):
@@ -325,7 +324,7 @@ class SimulatedDatabase(SqliteStore):
             server.written[-1].transactions.append(transaction)
 
     def _note_silence(self) -> None:
-        """Note for how long the run has been silent, which a run with a full disk stays."""
+        """Record for how long the run has not renewed its reservations."""
         unrenewed = self._clock.world.now - self.renewed_at
         self.longest_unrenewed = max(self.longest_unrenewed, unrenewed)
 
@@ -339,7 +338,7 @@ class SimulatedDatabase(SqliteStore):
             raise StorageError("it is gone" if is_gone else "it is full")
 
     def _keep(self, steps: Sequence[Step]) -> None:
-        """Note that a transaction wrote what the run has told; on a full disk, only the ledger."""
+        """Record what a transaction wrote; on a full disk, this is only the ledger."""
         if not (self.told_events or self.told_letters):
             return
         kept = self.server.kept = self.server.kept.copy()
@@ -349,9 +348,9 @@ class SimulatedDatabase(SqliteStore):
                 kept.take(name, letter)
 
     def _forget(self, steps: Sequence[Step]) -> None:
-        """Forget what the run has told, since it knows that a transaction wrote all of it.
+        """Forget what the run has passed on, if the run knows that a transaction wrote it.
 
-        (What is saved after a failure does not end what the run tells: it may be saved again.)
+        (After a failure, the run may save the same events again, so nothing is forgotten.)
         """
         if _writes(steps, "dead_letter"):
             self.told_events.clear()
@@ -359,11 +358,11 @@ class SimulatedDatabase(SqliteStore):
 
     @property
     def kept(self) -> Kept:
-        """What the tables must have."""
+        """The content that the tables must have."""
         return self.server.kept
 
     def _roll_back(self) -> None:
-        """Do nothing: each transaction rolls itself back."""
+        """Do nothing, because each transaction rolls back its own savepoint."""
 
     def _wait_after(self, error: Exception) -> Wait | None:
         if isinstance(error, ConnectionLostError):
@@ -371,10 +370,10 @@ class SimulatedDatabase(SqliteStore):
         return super()._wait_after(error)
 
     def crash(self) -> None:
-        """Lose some of the newest transactions, as when the power fails."""
+        """Lose some of the newest transactions, as in a power failure."""
         self.server.crash(self._db)
 
-    # What the tables have
+    # The content of the tables
 
     def count(self, table: str) -> int:
         ((rows,),) = self._db.execute(f"SELECT count(*) FROM {table}")  # noqa: S608
@@ -382,7 +381,7 @@ class SimulatedDatabase(SqliteStore):
 
     @property
     def reserved(self) -> set[int]:
-        """The batches of the present run of which events are reserved."""
+        """The numbers of this run's batches that have reserved events."""
         query = "SELECT batch FROM reservation JOIN run ON number = run WHERE id = ?"
         return {batch for (batch,) in self._db.execute(query, [self._run_id])}
 
@@ -398,12 +397,12 @@ class SimulatedDatabase(SqliteStore):
 
 
 def _writes(steps: Sequence[Step], table: str) -> bool:
-    """Return whether a transaction writes all new rows of a table; there may be none."""
+    """Return whether a transaction inserts the new rows of a table, even if there are no rows."""
     return any(step.sql.startswith(f"INSERT INTO {table} ") for step in steps)
 
 
 class WatchedStore:
-    """Passes everything on to the store, and tells the checks what it is told."""
+    """Passes each call on to the store, and informs the checks about it."""
 
     def __init__(self, store: RunStore, database: SimulatedDatabase, checks: Checks) -> None:
         self._store = store

@@ -1,8 +1,8 @@
-"""Time, processes and signals of a history: one process goes on at a time, the one that is due.
+"""Simulated time, processes and signals. Only one process runs at a time: the one that is due next.
 
-What a process does one thing after another are *steps*: it takes a message, starts or ends a
-request, takes a result, makes a transaction of the store. At a step, a signal may arrive, the
-process may be suspended, or the wall clock may jump.
+The work of a process consists of *steps*: to take a message, to start or end a request, to take a
+result, or to make a transaction of the store. At a step, a signal may arrive, the process may be
+suspended, or the wall clock may jump.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from simulated_plan import Ending, Happening
 
 BOOTS_APART = 1_000_000.0
-"""Seconds between the boots of two machines, so that nothing can compare their clocks."""
+"""The seconds between the boots of two machines, so that a comparison of their clocks fails."""
 
 
 class KilledError(BaseException):
-    """The process got SIGKILL: nothing of it goes on."""
+    """The process got SIGKILL, and does nothing more."""
 
 
 class World:
@@ -57,12 +57,12 @@ class World:
         return max(self._latest, self.wall())
 
     def jump(self, seconds: float) -> None:
-        """Set the wall clocks ahead, or back."""
+        """Set the wall clocks ahead by `seconds`, or back if the number is negative."""
         self._latest = self.latest_wall
         self.wall_ahead += seconds
 
     def sleep_until(self, moment: float) -> None:
-        """Let others go on until it is a moment of the true time."""
+        """Let other processes run until a moment of the true time."""
         if self._sleepers and self._sleepers[0][0] < moment:
             self._sleep(moment)
             if self._failure is not None:
@@ -115,10 +115,10 @@ class World:
 
 
 class SimulatedClock(Clock):
-    """The clocks of a process, which has its own machine.
+    """The clocks of a process on its own machine.
 
     Attributes:
-        asleep: Seconds for which the machine slept, which its monotonic clock does not count.
+        asleep: The seconds for which the machine slept. The monotonic clock does not count them.
     """
 
     def __init__(self, world: World) -> None:
@@ -140,18 +140,19 @@ class SimulatedClock(Clock):
         return self._booted + self.world.now
 
     def go_on_until(self, moment: float) -> None:
-        """Let time pass until it is a moment of the monotonic clock."""
+        """Let time pass until a moment of the monotonic clock."""
         self.world.sleep_until(moment + self.asleep)
         while self.now < moment:  # Sums of floating-point numbers are not exact.
             self.world.now = math.nextafter(self.world.now, math.inf)
 
 
 class Signals:
-    """Counts the steps of a process, and does what a plan says of them.
+    """Counts the steps of a process, and sends the signals that the plan has for these steps.
 
     Attributes:
-        on_stop: What SIGTERM calls, again and again.
-        suspended: Seconds for which the process was suspended.
+        on_stop: The function that each step from SIGTERM on calls.
+        may_kill: Whether the process gets SIGKILL at some step.
+        suspended: The seconds for which the process was suspended.
     """
 
     def __init__(self, ending: Ending, clock: SimulatedClock) -> None:
@@ -165,9 +166,13 @@ class Signals:
         self._steps = 0
 
     def step(self, *, is_start: bool = False) -> None:
-        """Note a step; a signal may come now. A process that was killed does nothing more.
+        """Count a step, and send the signals that are due.
 
-        A process that was allowed to start a request starts it before anything happens.
+        With `is_start`, the step starts a request, and suspensions and jumps wait for the next
+        step.
+
+        Raises:
+            KilledError: If the process is killed at this step or was killed before.
         """
         self._steps += 1
         if self._steps >= self._kill_at:

@@ -1,10 +1,10 @@
-"""Plays one history: the runs of a target, until the tap's output is delivered.
+"""Plays one history: runs of the target until the output of the tap is delivered.
 
-Everything is decided by a seed: what the tap sends, what the API answers, when a run is stopped,
-killed or suspended, when the database crashes, and whether another run reads the same at the same
-time. There are no files and no waits, and one process goes on at a time. What is real is what
-decides: `Run` with its batches, state gate and counts, the store, and the delivery machine with its
-pace. FoundationDB and TigerBeetle test in this way.
+A seed decides everything: what the tap sends, what the API answers, when a run is stopped, killed
+or suspended, when the database crashes, and whether another run reads the same input at the same
+time. A history uses no files and no real waits, and only one process runs at a time. The parts that
+make decisions are real: `Run` with its batches, state gate and counts, the store, and the delivery
+machine with its pace. FoundationDB and TigerBeetle are tested in the same way.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from simulated_time import SimulatedClock, World
 from simulation_facts import ViolationError, require
 
 LASTING_FAULTS = frozenset({"answers", "limit", "poison"})
-"""The faults that the last run of a history meets as well."""
+"""The faults that do not end before the last run of a history."""
 ENDED_BY_RECORDS = frozenset({"AllRefusedError", "TooManyRejectedError"})
-"""How runs may end because of their records, if many of those are bad."""
+"""The exceptions that may end a run because many of its records are bad."""
 
 
 class History:
-    """One history, from its plan."""
+    """A history with its plan."""
 
     def __init__(self, plan: Plan) -> None:
         rng = random.Random(f"history {plan.seed}")  # noqa: S311 (a seed, not secrecy)
@@ -40,7 +40,7 @@ class History:
         self._endings: list[str] = []
 
     def play(self) -> tuple[list[str], int, float]:
-        """Play it to its end; return how each run ended, the requests, and the simulated time.
+        """Play the history; return how each run ended, and the numbers of requests and seconds.
 
         Raises:
             ViolationError: If a rule is broken.
@@ -60,15 +60,15 @@ class History:
         return self._endings, sum(run.requests for run in self._all.runs), world.now
 
     def _heal(self) -> None:
-        """End the faults: the last run must deliver the rest."""
+        """End all faults except the lasting ones, so that the last run can deliver the rest."""
         self._api.heals = True
         self.database.server.betrayals = Betrayals()
 
     def _play_first(self, ending: Ending) -> None:
-        """Play the first run, maybe beside another run, which has a STATE of its own."""
+        """Play the first run, perhaps together with another run that has its own STATE."""
         betrayals, world = self._plan.betrayals, self._all.world
         beside = betrayals.beside
-        if beside is None or self._plan.send_again:  # Those two would send everything twice.
+        if beside is None or self._plan.send_again:  # Both runs would send all events.
             self._play_alone(ending)
             return
 
@@ -80,7 +80,7 @@ class History:
         world.together(lambda: self._endings.append(process.play()), play_other)
 
     def _play_alone(self, ending: Ending) -> None:
-        """Play a run; if it is killed, the power fails."""
+        """Play a run alone; if the run is killed, the power fails after it."""
         run_id = f"run-{len(self._endings)}"
         self._endings.append(RunProcess(self._all, self._checks, run_id, ending).play())
         if self._endings[-1] == "killed":
@@ -88,14 +88,14 @@ class History:
 
 
 def play(seed: int) -> tuple[list[str], int, float]:
-    """Play the history of a seed; see `History.play`."""
+    """Play the history of a seed, and return the result of `History.play`."""
     history = History(plan_of(seed))
     with contextlib.closing(history.database):
         return history.play()
 
 
 def violation_in(seed: int) -> str | None:
-    """Play the history of a seed; return the rule that was broken, and what was found."""
+    """Play the history of a seed; return a message about a broken rule, or None."""
     try:
         play(seed)
     except ViolationError as violation:

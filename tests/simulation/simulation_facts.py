@@ -1,4 +1,4 @@
-"""What is known of a history while it is played; the checks keep it, and judge by it."""
+"""The facts about a history while it is played. The checks record facts, and compare with them."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from target_liveintent.delivery.batch import Batch
 
 LAPSE_SECONDS = 30.0
-"""Seconds after which reservations expire that are not renewed."""
+"""The seconds after which reservations expire if they are not renewed."""
 SILENT_INTERVALS = 2
-"""Times `flush_interval_seconds` without a batch after which the input is as good as over."""
+"""After this multiple of `flush_interval_seconds` without a batch, the input counts as ended."""
 
 
 class ViolationError(AssertionError):
-    """A rule was broken."""
+    """A rule of the simulator was broken; the message names the rule and what was found."""
 
 
 def require(is_kept: object, rule: str, found: object = None) -> None:
-    """Raise `ViolationError` if a rule is not kept."""
+    """Raise a `ViolationError` with `found` if a rule is not kept."""
     if not is_kept:
         msg = f"{rule}; found {found!r}"
         raise ViolationError(msg)
 
 
 class RunFacts:
-    """What is known of one run. Events are named by the places of their records."""
+    """The facts about one run. Numbers of events are the places of their records."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class RunFacts:
         self.idle_asks = 0  # In a row, of callers that were told a time that is over.
 
     def held(self, now: float) -> set[Key]:
-        """Return the events for which reservations of this run hold at a true time."""
+        """Return the events that this run has validly reserved at a true time."""
         if not self.reserved or now - self.database.renewed_at >= LAPSE_SECONDS:
             return set()
         batches = self.database.reserved
@@ -101,15 +101,15 @@ class RunFacts:
 
 
 class Facts:
-    """What is known of the runs that go on after each other's STATE.
+    """The facts about consecutive runs, each of which continues after the last STATE.
 
     Attributes:
-        accepted: Events that the API accepted in a clear answer, in any run.
+        accepted: The events that the API accepted in a clear answer, in any run.
         state: The last STATE that was written. Another process has it, so it survives a crash.
-        covered: The number of records before it.
-        runs: What is known of all runs, also of others.
-        run: What is known of the present run,
-        database: and its connection to the database.
+        covered: The number of records before this STATE.
+        runs: The facts about all runs of the history.
+        run: The facts about the current run.
+        database: The connection of the current run to the database.
     """
 
     run: RunFacts
@@ -129,13 +129,13 @@ class Facts:
     def begin(
         self, run_id: str, started_at: float, signals: Signals, database: SimulatedDatabase
     ) -> None:
-        """Start with a new run, which goes on after the last STATE."""
+        """Begin the facts of a new run, which continues after the last STATE."""
         self.database = database
         self.run = RunFacts(run_id, self.covered, started_at, signals, database)
         self.runs.append(self.run)
 
     def is_safe(self, record: Record) -> bool:
-        """Return whether a record has its outcome, in the store if that is a dead letter."""
+        """Return whether a record has an outcome; a dead letter must be in the store."""
         result, kept = record.result, self.database.kept_then
         if result is None or record.place in self.accepted or record.place in kept.places:
             return True
@@ -144,11 +144,11 @@ class Facts:
         return event_key(result) in kept.confirmed
 
     def is_known(self, key: Key) -> bool:
-        """Return whether the present run must take an event for delivered."""
+        """Return whether the store says that an event is delivered."""
         return self._is_known_in(self.database.kept, key)
 
     def was_known(self, key: Key) -> bool:
-        """Return the same, when the run's last transaction was done."""
+        """Return whether the store said so for the event after the run's last transaction."""
         return self._is_known_in(self.database.kept_then, key)
 
     def _is_known_in(self, kept: Kept, key: Key) -> bool:
@@ -161,7 +161,7 @@ class Facts:
         return letter is not None and letter.reason == "refused_by_api"
 
     def is_bad(self, record: Record) -> bool:
-        """Return whether the API refuses a record's event, whatever the settings are."""
+        """Return whether the API refuses a record's event even with correct settings."""
         event = record.result
         if not isinstance(event, Conversion):
             return False
@@ -169,16 +169,16 @@ class Facts:
 
     @property
     def was_silent(self) -> bool:
-        """Whether reservations of any run have expired: it may have sent what others reserved."""
+        """Whether reservations of any run have expired, so that two runs may send an event."""
         return any(one.database.longest_unrenewed >= LAPSE_SECONDS for one in self.runs)
 
     @property
     def betrayed_seconds(self) -> float:
-        """Seconds by which the present run may be late: it was suspended, or its store was slow."""
+        """The seconds by which the current run may be late, because of suspensions and waits."""
         return self.run.signals.suspended + self.run.waited
 
     def lost_before(self, place: int) -> list[int]:
-        """Return the dead letters of this run before a place that LiveIntent never took."""
+        """Return the places of this run's dead letters, before a place, that LiveIntent lacks."""
         run = self.run
         reasons = {
             letter: result.reason if isinstance(result, Rejection) else run.outcomes[letter]
@@ -190,7 +190,7 @@ class Facts:
 
     @property
     def delivers(self) -> bool:
-        """Whether an event of this run is delivered, or was before."""
+        """Whether an event of this run is delivered, now or by an earlier run."""
         run = self.run
         if "delivered" in run.outcomes.values():
             return True
@@ -199,6 +199,6 @@ class Facts:
         return any(self.is_known(event_key(event)) for event in events)
 
     def has_outcome(self, event: Conversion) -> bool:
-        """Return whether an event has its outcome in this run, or an unclear one."""
+        """Return whether an event has an outcome in this run; this may be an unclear answer."""
         run, place = self.run, place_of(event)
         return place in run.accepted or place in run.unclear or place in run.outcomes

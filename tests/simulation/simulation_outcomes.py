@@ -1,4 +1,4 @@
-"""What must be true of outcomes, one for each event, of STATE, and of the end of each run."""
+"""The rules for outcomes (one for each event), for STATE, and for the end of each run."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ if TYPE_CHECKING:
     from target_liveintent.run.counts import RunCounts
 
 MOST_FAULTS = 10
-"""Faults of a single event before it may become a dead letter."""
+"""The number of faults of a single event after which it may become a dead letter."""
 FEWEST_FAULTS = 1
-"""The same if it is all that is left, and nothing was taken for `max_retry_seconds`."""
+"""The same number if the API has accepted nothing for `max_retry_seconds`."""
 MOST_WRONG_LETTERS = 30
-"""Dead letters of good events that wrong settings cost."""
+"""The maximum number of dead letters of good events because of wrong settings."""
 MOST_UNPROVEN = 100
-"""Refused events that nothing was left to compare with, which may be dead letters as well."""
+"""The maximum number of further dead letters of events whose refusal could not be proven."""
 MOST_UNPROVEN_OF_NONE = 9
-"""The same in a run in which nothing was accepted."""
+"""The maximum number of such dead letters in a run in which the API accepted nothing."""
 FEWEST_JUDGED = 100
-"""Records from which on the share of dead letters may fail a run."""
+"""The minimum number of records of a run that fails because of the share of dead letters."""
 FEWEST_LOST = 10
-"""Rejected records from which on a run that delivers nothing fails."""
+"""The minimum number of rejected records that fail a run that delivers nothing."""
 A_MOMENT = 0.001
-"""Seconds by which sums of times may be wrong."""
+"""The maximum error of sums of times, in seconds."""
 
 
 class OutcomeChecks:
-    """Watches batches, dead letters, what is confirmed, and STATE."""
+    """Checks the batches, the dead letters, the confirmed events, and STATE."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
 
     def submitted(self, batch: Batch, now: float) -> None:
-        """Note a batch that was handed over."""
+        """Record a batch that the run has submitted to the delivery."""
         run = self._facts.run
         require(batch.number not in run.batches, "a batch is submitted once", batch.number)
         run.batches[batch.number] = batch
@@ -66,7 +66,7 @@ class OutcomeChecks:
         run.submitted_at = now
 
     def finished(self, result: BatchResult, now: float) -> None:
-        """Check that refused events without a proof are not judged too early."""
+        """Check that the delivery does not give up too early on a proof for refused events."""
         run, flush = self._facts.run, self._facts.settings.flush_interval_seconds
         run.came_back.update(map(place_of, result.delivered))
         is_silent = now >= run.submitted_at + SILENT_INTERVALS * flush
@@ -79,7 +79,7 @@ class OutcomeChecks:
             run.failing_requests = 0
 
     def answered(self, request: Request) -> None:
-        """Check that what the API accepted comes back, although others of its batch wait."""
+        """Check that accepted events come back, even if other events of the batch wait."""
         run = self._facts.run
         missing = run.accepted.intersection(map(place_of, request.conversions)) - run.came_back
         require(not missing, "what is delivered does not wait for the rest of its batch", missing)
@@ -87,7 +87,7 @@ class OutcomeChecks:
     def part_answered(
         self, request: Request, verdict: Verdict, kind: PartKind, results: Iterable[BatchResult]
     ) -> None:
-        """Check that the events of a request are where the table of outcomes says."""
+        """Check that the events of a request are in a state that the table of outcomes allows."""
         states = {
             row.action.state
             for row in OUTCOME_TABLE
@@ -101,7 +101,7 @@ class OutcomeChecks:
         )
 
     def result(self, result: BatchResult, unix_time: float) -> None:
-        """Check that each event of a batch has one outcome, and a true one."""
+        """Check that each event of a batch has exactly one outcome, and that it is true."""
         run, batch = self._facts.run, result.batch
         expected = run.batches.get(batch.number)
         require(expected is batch, "a batch comes back once", batch)
@@ -159,14 +159,14 @@ class OutcomeChecks:
 
     @property
     def _fewest_faults(self) -> int:
-        """How many faults of a single event make it a dead letter at least."""
+        """The minimum number of faults of a single event before it becomes a dead letter."""
         facts = self._facts
         # The clock adds up floating-point numbers, so 20 seconds can be 19.999….
         is_outage = facts.run.longest_failing >= facts.settings.max_retry_seconds - 0.001
         return FEWEST_FAULTS if is_outage else MOST_FAULTS
 
     def _check_confirmed(self, result: BatchResult) -> None:
-        """Check that the store is told of each 204, and of nothing else, before anything else."""
+        """Check that the result confirms exactly the events that the API accepted with a 204."""
         run = self._facts.run
         self.all_told()
         given = {place_of(event) for event in result.confirmed}
@@ -178,7 +178,7 @@ class OutcomeChecks:
         self.must_tell("deliver", result.delivered)
 
     def claimed(self, conversions: Iterable[Conversion]) -> None:
-        """Check that events are marked as refused before only if the store says so."""
+        """Check that events are marked as refused earlier only if the store says so."""
         for event in conversions:
             if event.was_refused:
                 is_true = self._facts.was_refused(event)
@@ -186,11 +186,11 @@ class OutcomeChecks:
                 self._facts.run.refused_before.add(place_of(event))
 
     def must_tell(self, call: str, conversions: Iterable[Conversion]) -> None:
-        """Note that the store must be told of events, by a call."""
+        """Record that the run must pass events to a method of the store."""
         self._facts.run.untold |= {(call, event_key(event)) for event in conversions}
 
     def told(self, call: str, conversions: Iterable[Conversion]) -> None:
-        """Check what the store is told of events."""
+        """Check that the run may pass these events to this method of the store."""
         facts, run = self._facts, self._facts.run
         for event in conversions:
             key = event_key(event)
@@ -203,12 +203,12 @@ class OutcomeChecks:
             run.untold.discard((call, key))
 
     def all_told(self) -> None:
-        """Check that the store was told of all events of which it had to be told."""
+        """Check that the run has passed on all events that `must_tell` recorded."""
         untold = self._facts.run.untold
         require(not untold, "the store learns what was confirmed", untold)
 
     def letter_written(self, letter: Letter) -> None:
-        """Check that a record gets one dead letter, and that it was not delivered."""
+        """Check that a record gets only one dead letter, for the reason of its outcome."""
         run = self._facts.run
         run.letters[letter.place] += 1
         require(run.letters[letter.place] == 1, "a record has one dead letter", letter)
@@ -219,7 +219,7 @@ class OutcomeChecks:
         require(letter.reason == expected, rule, (letter, expected))
 
     def state_written(self, text: str) -> None:
-        """Check that everything before a STATE has its outcome, and that this is durable."""
+        """Check that everything before a STATE has an outcome that is durable."""
         facts, place = self._facts, place_of_state(text)
         database = facts.database
         require(place >= facts.covered, "STATE does not go back", text)
@@ -237,7 +237,7 @@ class OutcomeChecks:
         facts.state = text
 
     def _check_state_is_kept(self, text: str, place: int) -> None:
-        """Check that the store has all that a STATE covers."""
+        """Check that the store has the outcomes of all records that a STATE covers."""
         facts, database = self._facts, self._facts.database
         events, kept = database.count("event"), database.kept
         require(events == len(kept.confirmed), "the store has what was confirmed", events)
@@ -259,13 +259,13 @@ class OutcomeChecks:
 
 
 class EndChecks:
-    """Watches how runs end."""
+    """Checks how runs end."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
 
     def well(self, counts: RunCounts, read_to: int, last_state: str | None) -> None:
-        """Check that the totals add up, and that nothing that was read is without an outcome.
+        """Check that the totals add up, and that each record that was read has an outcome.
 
         Args:
             counts: The counts of the run.
@@ -289,7 +289,7 @@ class EndChecks:
         require(is_written, "a run that ends well writes its last STATE", last_state)
 
     def _check_canary(self, limit: int, read_to: int) -> None:
-        """Check that a canary sends as many events as `limit` says, if there are so many."""
+        """Check that a run with `limit` sends this number of events, if the input has enough."""
         run, sent = self._facts.run, len(self._facts.run.outcomes)
         is_short = read_to == len(self._facts.feed.records) or run.signalled_at is not None
         enough = sent == limit or (sent < limit and is_short)
@@ -310,7 +310,7 @@ class EndChecks:
         require(found == expected, "the requests are counted", (found, expected))
 
     def failed(self, failure: Exception, counts: RunCounts, now: float) -> None:
-        """Note a failure, and check that there is a good reason for it."""
+        """Record a failure, and check that there is a good reason for it."""
         run = self._facts.run
         require(isinstance(failure, RunError), "a run ends in an orderly way", failure)
         if run.failed_at is None:
@@ -343,7 +343,7 @@ class EndChecks:
         return database.has_broken or has_lapsed or database.server.has_lost
 
     def _could_be_wrong(self) -> bool:
-        """Return whether so many events are bad that the settings seem to be wrong."""
+        """Return whether enough events are bad that the settings could be wrong."""
         facts, run = self._facts, self._facts.run
         bad = sum(map(facts.is_bad, facts.feed.records[run.first :]))
         return bad > (MOST_UNPROVEN if run.accepted else MOST_UNPROVEN_OF_NONE)
@@ -377,7 +377,7 @@ class EndChecks:
         require(have_ended, "reservations end with the run", database.reserved)
 
     def over(self, counts: RunCounts, now: float) -> None:
-        """Check what must be true of each run that was not killed."""
+        """Check the rules for each run that was not killed."""
         facts, run = self._facts, self._facts.run
         found, expected = (counts.requests, counts.throttled), (run.requests, run.throttled)
         require(

@@ -1,4 +1,4 @@
-"""What must be true of requests: what they hold, when they start, and that they come to an end."""
+"""The rules for requests: what they contain, when they start, and when they must end."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 100
 FIRST_REQUESTS = 2
-"""Requests in flight before the first answer."""
+"""The maximum number of requests in flight before the first answer."""
 HANGING_SECONDS = 12.9
-"""Seconds after which one more may start, as those in flight may be hanging."""
+"""The seconds after which one more request may start, because requests in flight may hang."""
 MOST_FAILING = 100
-"""Requests that an outage costs."""
+"""The maximum number of requests during an outage."""
 MOST_WRONG_FROM_THE_START = 100
 MOST_WRONG_FROM_THE_MIDDLE = 200
-"""Requests with wrong settings, after which a run must have ended. Those with events that the API
-refused before show nothing new, so they do not count."""
+"""The maximum number of requests with wrong settings before a run ends, if the settings are wrong
+from the beginning or become wrong later. Requests with events that the API refused in an earlier
+run show nothing new, so they do not count."""
 FEW_SECONDS = 12.0
-"""How much longer than `max_retry_seconds` an outage may last before the run has ended."""
+"""The seconds that an outage may last longer than `max_retry_seconds` before the run ends."""
 STOP_SECONDS = 26.0
-"""Seconds from SIGTERM to the end: 20, and the grace of a run that has failed."""
+"""The maximum number of seconds from SIGTERM to the end of the run."""
 STUCK_SECONDS = 100.0
-"""Seconds without a request after which nothing more will come; the least pace is one a minute."""
+"""The seconds without a request after which a run is stuck: the lowest pace is one per minute."""
 LONGEST_RUN = 6 * 3_600.0
-"""Seconds in which each run must end, beside those that its input takes."""
+"""The seconds in which each run must end, in addition to the time that its input takes."""
 A_MINUTE = 59.999
-"""Sums of times may be wrong by a millisecond."""
+"""A minute in seconds, less the maximum error of sums of times."""
 MOST_IDLE_ASKS = 3
 MOST_FAULTS_ALONE = 60
-"""Faults of an event, each after others were accepted: 10 or 40 (429, 503), and those before it was
-a sample."""
+"""The maximum number of faults of a single event while the API accepts other events."""
 THROTTLING = frozenset({"answers", "limit", "outages"})
-"""Faults for which any event may get a 429 or 503, and not only one on which the API fails."""
+"""The faults that give a 429 or 503 to any event, and not only to poison."""
 
 
 class RequestChecks:
-    """Watches the requests of a history."""
+    """Checks the requests of a history."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -92,7 +92,7 @@ class RequestChecks:
         require(key not in run.keys_on_their_way, rule, event)
 
     def _check_reservations(self, events: list[Conversion]) -> None:
-        """Check that only this run may send events; a failover may lose who reserved them."""
+        """Check that this run has reserved the events; a failover may lose reservations."""
         run, keys = self._facts.run, set(map(event_key, events))
         if run.database.server.has_lost:
             return
@@ -127,7 +127,7 @@ class RequestChecks:
             require(few, "max_requests_per_minute is kept", len(run.starts))
 
     def arrived(self, request: Request, reply: Reply) -> None:
-        """Check that what an answer means for its events is what the API did."""
+        """Check that the client understands from an answer what the API did with the events."""
         named = reply.answer.not_processed
         expected = {
             Verdict.ACCEPTED: request.conversions,
@@ -138,7 +138,7 @@ class RequestChecks:
         require(reply.processed == expected, "an answer is understood", (reply, expected))
 
     def answered(self, request: Request, answer: Answer, now: float) -> None:
-        """Note what an answer means for its events."""
+        """Record what an answer means for the events of its request."""
         run = self._facts.run
         places = {place_of(event) for event in request.conversions}
         run.in_flight -= 1
@@ -195,7 +195,7 @@ class RequestChecks:
         run.longest_failing = max(run.longest_failing, now - run.failing_since)
 
     def _count_fault_alone(self, place: int) -> None:
-        """Check that an event on which the API fails, while it accepts others, is given up."""
+        """Check that the run gives up an event on which the API fails while others succeed."""
         run = self._facts.run
         faults, accepted = run.faults_alone.get(place, (0, -1))
         if len(run.accepted) > accepted:
@@ -208,25 +208,28 @@ class RequestChecks:
 
     # Waits
 
-    def idle(self, until: float, now: float, *, is_waiting: bool) -> None:
-        """Check that a caller is not told to ask again at a time that is over, again and again.
+    def idle(self, until: float, now: float, *, has_outage: bool) -> None:
+        """Check that a thread is not repeatedly told to wait until a time that has passed.
+
+        The delivery may end an outage by itself only while it waits for input. The time to ask
+        again does not show this alone: the budget of an outage may end when the input is silent.
 
         Args:
-            until: The time that it is told.
+            until: The time until which the thread is told to wait.
             now: The present time.
-            is_waiting: Whether there is something to send.
+            has_outage: Whether the delivery says that there is an outage.
         """
         run = self._facts.run
         silent_at = run.submitted_at + SILENT_INTERVALS * self._settings.flush_interval_seconds
-        waits_for_input = math.isinf(until) or (until == silent_at and not is_waiting)
-        if waits_for_input and not run.in_flight:  # There is nothing to send.
+        may_wait_for_input = math.isinf(until) or until == silent_at
+        if may_wait_for_input and not has_outage and not run.in_flight:
             run.failing_since = math.inf
             run.failing_requests = 0
         run.idle_asks = run.idle_asks + 1 if until <= now else 0
         require(run.idle_asks <= MOST_IDLE_ASKS, "nobody waits for a time that is over", until)
 
     def time_passed(self, now: float, *, is_waiting: bool) -> None:
-        """Check that a run does not wait for nothing, nor for too long.
+        """Check that a run does not wait without a reason, and not for too long.
 
         Args:
             now: The time until which nothing happened.

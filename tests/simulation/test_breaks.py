@@ -21,10 +21,10 @@ from target_liveintent.failures import Failure
 from target_liveintent.run import states
 from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.run.outcome_writer import OutcomeWriter
 from target_liveintent.run.run import Run
 from target_liveintent.run.states import DeadLetterCheck, StateGate, StatePublisher
+from target_liveintent.run.stopping import too_many_rejected
 from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.questions import StoreAnswer, StoreQuestion
 from target_liveintent.store.run_store import RunStore
@@ -44,6 +44,7 @@ SEND_ALL = Run._send_all
 OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, OutcomeWriter.write
 CONFIRM, CHECK = Ledger.confirm, RunStore._check
 ANSWERED, FINISH = Pace.answered, DeliveryMachine._finish
+ASK_AGAIN_AT = DeliveryMachine._ask_again_at
 
 
 def ignore_unfinished(gate: StateGate) -> str | None:
@@ -129,6 +130,11 @@ def forget_parts(ledger: Ledger, number: int, confirmed: Any, *, is_last: bool) 
     return CONFIRM(ledger, number, confirmed if is_last else [], is_last=is_last)
 
 
+def end_outages(machine: DeliveryMachine, start: float, now: float) -> float:
+    machine._outage.end()
+    return ASK_AGAIN_AT(machine, start, now)
+
+
 def keep_all(result: BatchResult) -> BatchResult:
     return BatchResult(result.batch, is_last=False)
 
@@ -175,6 +181,7 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (BatchDelivery, "halve", retry_later, "what becomes of events is in the table"),
     (Pace, "answered", ignore_retry_after, "nothing is sent before the end of Retry-After"),
     (Outage, "ends_run_at", NEVER, "an outage ends the run in time"),
+    (DeliveryMachine, "_ask_again_at", end_outages, "an outage ends the run in time"),
     (Batches, "divide", send_what_waits, "copies of an event are not sent at once"),
     (OutcomeWriter, "write", write_nothing, "before STATE, the store learns everything"),
     (OutcomeWriter, "write", write_lazily, "no STATE comes after the store has lost outcomes"),

@@ -47,6 +47,18 @@ def test_more_histories(part: int) -> None:
     assert_no_violation(range(HISTORIES + part, SLOW_HISTORIES, PARTS))
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(1_183_744, id="the run waits for input in an outage"),
+        pytest.param(251, id="an outage is over when the input is silent"),
+    ],
+)
+def test_ends_of_outages(seed: int) -> None:
+    """Both are told to ask again at the same time, but only a wait for input ends an outage."""
+    assert_no_violation([seed])
+
+
 def test_histories_stay_the_same(snapshot: SnapshotAssertion) -> None:
     """What happens depends on the seed alone, and a change of any rule shows in the golden file.
 

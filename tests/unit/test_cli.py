@@ -141,7 +141,7 @@ NO_EFFECT = "before a command, only --config has an effect: write other options 
 WRONG: list[tuple[str, str]] = [
     ("--nothing", "No such option"),
     ("nothing", "No such command 'nothing'"),
-    ("--format=json", "--format needs --about, or must come after a command"),
+    ("--format=json", "--format has no effect on a run"),
     ("--about --format=csv", "'csv' is not one of"),
     *((f"{option} explain", NO_EFFECT) for option in ("--about", "--format=text", "--send-again")),
     *((f"{option} replay", NO_EFFECT) for option in ("--dry-run", "--limit=5", "--input=there")),
@@ -151,7 +151,7 @@ WRONG: list[tuple[str, str]] = [
     ("dead-letters --delete=already_sent", "'already_sent' is not one of"),  # It has no letters.
     ("forget there", "unexpected extra argument"),
     ("health --max-age=0", "is not in the range"),
-    ("report a.html --format=json", "the other formats take no PATH"),
+    ("report a.html --format=json", "other formats have no PATH"),
 ]
 
 
@@ -649,9 +649,9 @@ def test_delivered_events_since_a_time(program: Program, since: str, names: str)
 
 NOT_FOUND = (
     "the store had no row about the address in line 2\n"
-    "the store had no row with the hash in line 3, 5. This does not mean that it has no row about"
-    " the person: rows may have the hash of another spelling of the address, or its other hash. The"
-    " address itself finds all of them\n"
+    "the store had no row with the hash in line 3, 5. Rows about the same person may still exist:"
+    " with the hash of another spelling of the address, or with the other kind of hash. To find all"
+    " rows, enter the address itself\n"
 )
 
 
@@ -668,7 +668,7 @@ NOT_FOUND = (
             "# nobody\n",
             0,
             ["jane", "john", "named", "1", "2"],
-            "standard input has no address and no hash\n",
+            "standard input contains neither an address nor a hash\n",
             id="a comment alone",
         ),
         # In place of an address stands its SHA-256.
@@ -730,7 +730,8 @@ def test_a_report_needs_a_path(program: Program) -> None:
     done = program("report", "nowhere/a.html", **CONFIG)
     assert done.exit_code == 2
     assert (
-        "setting 'report_path' must name an ordinary file, in a folder that exists" in done.output
+        "setting 'report_path' must be the path of an ordinary file in an existing folder"
+        in done.output
     )
 
 

@@ -89,7 +89,7 @@ def test_a_file_is_read_wherever_it_is(tmp_path: Path) -> None:
         pytest.param(
             f"s3://{SECRET}/x",
             ImportError(SECRET),
-            "files at s3:// need a package of fsspec that",
+            "install the package that fsspec needs for s3://",
             id="a package is missing",
         ),
         pytest.param(

@@ -34,7 +34,7 @@ def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # A setting alone
 
-NO_FILE = "must name an ordinary file, in a folder that exists, and no folder or device"
+NO_FILE = "must be the path of an ordinary file in an existing folder, not of a folder or device"
 URL = "must be an https URL that has a host, and neither a user name, a password nor a query"
 ONE_OF = f"must be one of {', '.join(PRESETS)}"
 EXPRESSION = (

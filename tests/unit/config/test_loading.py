@@ -94,7 +94,7 @@ def test_people_read_about_each_setting_once_in_the_order_of_the_schema() -> Non
     ]
     assert len(shown) <= 30
     text = "\n".join(about_lines())
-    assert "\nPace:\n  batch_size_rows (100): How many events" in text
+    assert "\nPace:\n  batch_size_rows (100): The maximum number of events" in text
     assert text.count(". One of ") == sum(
         "enum" in one for one in SETTINGS_SCHEMA["properties"].values()
     )
@@ -163,7 +163,7 @@ def test_own_keys_win_over_merged_ones_and_earlier_merges_over_later_ones(tmp_pa
 
 NO_MAPPING = "is neither a JSON object nor a YAML mapping"
 UNUSABLE = "cannot be used: "
-TWICE = UNUSABLE + "line {} has the key '{}' again, which line {} has already: remove one of them"
+TWICE = UNUSABLE + "the key '{1}' is in line {2} and again in line {0}: remove one of them"
 ZERO = (
     UNUSABLE + "in line {}, '{}' is a number with a leading zero: if it is a text, write it in"
     " quotes; otherwise, write it without the zero"

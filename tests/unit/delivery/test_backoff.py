@@ -15,23 +15,23 @@ def failed(count: int, at: float = 100.0) -> Backoff:
 
 
 @pytest.mark.parametrize(
-    ("failures", "refusal", "outage", "long_outage"),
+    ("failures", "refusal", "standstill", "long_standstill"),
     [
         pytest.param(4, False, False, False, id="4: faults may be chance"),
         pytest.param(5, True, False, False, id="5: a fault is a refusal"),
-        pytest.param(7, True, False, False, id="7: no outage yet"),
-        pytest.param(8, True, True, False, id="8: an outage"),
-        pytest.param(17, True, True, False, id="17: no long outage yet"),
-        pytest.param(18, True, True, True, id="18: a long outage"),
+        pytest.param(7, True, False, False, id="7: no standstill yet"),
+        pytest.param(8, True, True, False, id="8: a standstill"),
+        pytest.param(17, True, True, False, id="17: no long standstill yet"),
+        pytest.param(18, True, True, True, id="18: a long standstill"),
     ],
 )
 def test_what_failures_in_a_row_are(
-    failures: int, *, refusal: bool, outage: bool, long_outage: bool
+    failures: int, *, refusal: bool, standstill: bool, long_standstill: bool
 ) -> None:
     backoff = failed(failures)
     assert backoff.faults_are_refusals is refusal
-    assert backoff.is_outage is outage
-    assert backoff.is_long_outage is long_outage
+    assert backoff.is_standstill is standstill
+    assert backoff.is_long_standstill is long_standstill
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_longest_pause(failures: int, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted_before", "failures", "seconds", "ends_outage"),
+    ("accepted_before", "failures", "seconds", "ends_standstill"),
     [
         pytest.param(0, 1, 8.1, True, id="the first of all after 8 s"),
         pytest.param(0, 1, 7.9, False, id="the first of all after less"),
@@ -57,20 +57,20 @@ def test_the_longest_pause(failures: int, seconds: float) -> None:
         pytest.param(2, 8, 0.5, True, id="eight failures at once, after two"),
     ],
 )
-def test_which_accepted_request_ends_an_outage(
-    accepted_before: int, failures: int, seconds: float, *, ends_outage: bool
+def test_which_accepted_request_ends_a_standstill(
+    accepted_before: int, failures: int, seconds: float, *, ends_standstill: bool
 ) -> None:
     backoff = Backoff()
     for _ in range(accepted_before):
         backoff.accepted(0.0)
     for _ in range(failures):
         backoff.failed(100.0)
-    assert backoff.accepted(100.0 + seconds) is ends_outage
+    assert backoff.accepted(100.0 + seconds) is ends_standstill
     assert backoff.failures == 0
 
 
-def test_an_outage_begins_the_count_of_accepted_requests_anew() -> None:
-    """Only one request was accepted since the first outage: a second one must last for 8 s."""
+def test_a_standstill_begins_the_count_of_accepted_requests_anew() -> None:
+    """Only one request was accepted since the first standstill: a second one must last for 8 s."""
     backoff = failed(8)
     backoff.accepted(200.0)
     for _ in range(8):

@@ -133,7 +133,7 @@ def test_answers_that_end_the_run(given: list[Answer], failure: type, words: str
     """They do so at once, with words that fit what came before."""
     *_, last = drive(machine_with(*"12"[: len(given)]), answers(*given), FakeClock())
     assert failures([last]) == {failure}
-    advice = "Ask your account manager for the current token, and replace that of auth_token"
+    advice = "Ask your account manager for the current token, and write it to auth_token"
     assert (advice in str(last.failure)) is (failure is AccessDeniedError)
     for part in (words, "(api_url http://127.0.0.1:9, customer_id a-1b2c)"):
         assert part in str(last.failure)
@@ -301,7 +301,7 @@ def test_a_retry_after_beyond_the_budget_ends_the_run(seconds: int) -> None:
         assert (result.failure, result.requests, clock.waits) == (None, 2, [60.0])
     else:
         assert (failures([result]), result.requests, clock.waits) == ({OutageError}, 1, [])
-        words = "the API asks to wait for 61 seconds; max_retry_seconds is 60: HTTP 429 (api_url"
+        words = "to wait for 61 seconds, longer than max_retry_seconds (60): HTTP 429 (api_url"
         assert words in str(result.failure)
 
 

@@ -92,10 +92,10 @@ def test_requests_that_hang_hold_the_next_one_back_for_a_time_only() -> None:
     assert pace.next_start() is None
 
 
-# Outages
+# Standstills
 
 
-def test_an_outage_closes_the_window_and_its_end_opens_it_anew() -> None:
+def test_a_standstill_closes_the_window_and_its_end_opens_it_anew() -> None:
     """After it, no limit is known, and two requests may be in flight beside those that hang."""
     pace = _pace()
     for number in range(20):

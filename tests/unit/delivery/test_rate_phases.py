@@ -18,7 +18,7 @@ from target_liveintent.delivery.rate_phases import (
 
 NOW = 100.0
 ROWS = list(TRANSITIONS.items())
-ACCEPTED_EVENTS = {RateEvent.ACCEPTED, RateEvent.ACCEPTED_AGAIN, RateEvent.OUTAGE_OVER}
+ACCEPTED_EVENTS = {RateEvent.ACCEPTED, RateEvent.ACCEPTED_AGAIN, RateEvent.STANDSTILL_OVER}
 
 
 def row_name(row: tuple[tuple[RatePhase, RateEvent], Transition]) -> str:
@@ -44,7 +44,7 @@ def state_in(phase: RatePhase, event: RateEvent) -> RateState:
     """Return a state in a phase, at ten requests a second if there is a limit."""
     if phase in {RatePhase.OPEN, RatePhase.REOPENED}:
         return RateState(phase)
-    is_held = phase is RatePhase.SEARCH or event is RateEvent.OUTAGE_OVER
+    is_held = phase is RatePhase.SEARCH or event is RateEvent.STANDSTILL_OVER
     limit = RateLimit.cut(10.0, 10.0, math.inf if is_held else NOW)
     accepted = 1 if event is RateEvent.ACCEPTED_AGAIN else 0
     return RateState(phase, limit, NOW - 1, starts=100, accepted=accepted)
@@ -55,7 +55,7 @@ def after(state: RateState, event: RateEvent) -> RateState:
     if event is RateEvent.REFUSED:
         return state.refused(NOW, 10.0, 0.1)
     if event in ACCEPTED_EVENTS:
-        return state.took(NOW, ends_outage=event is RateEvent.OUTAGE_OVER)
+        return state.took(NOW, ends_standstill=event is RateEvent.STANDSTILL_OVER)
     if event is RateEvent.PROBE_VOID:
         return state.without_probe()
     return state.restarted(event, NOW, 10.0)
@@ -151,7 +151,7 @@ def test_a_cut_with_retry_after() -> None:
 @pytest.mark.parametrize(
     ("accepted", "climbs_since", "floor"),
     [
-        pytest.param(0, NOW, 0.1, id="the end of an outage is noticed"),
+        pytest.param(0, NOW, 0.1, id="the end of a standstill is noticed"),
         pytest.param(1, NOW, 1 / 60, id="a low limit is met"),
         pytest.param(1, NOW - 1000, 0.1, id="a limit that is forgotten says nothing"),
     ],

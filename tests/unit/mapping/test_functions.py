@@ -157,7 +157,7 @@ def test_minor_units_of_a_blank_amount_are_null(amount: Any) -> None:
         "fraction": (
             "134.37",
             "USD",
-            "a value of the form 999.99 is not a whole number, as minor_units expects",
+            "a value of the form 999.99 is not a whole number, but minor_units needs one",
         ),
         "no currency": (7, None, "minor_units cannot use the currency, because it is blank"),
         "unknown currency": (

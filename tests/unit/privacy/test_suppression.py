@@ -204,7 +204,7 @@ def test_a_file_elsewhere_is_read_and_its_url_is_never_shown(
     for url, said in {
         f"memory://{SECRET}/people.txt": "it does not exist",
         f"unheard-of://u:{SECRET}@example.com/people.txt": "ValueError",
-        f"gs://{SECRET}/a": "files at gs:// need a package of fsspec that is not installed",
+        f"gs://{SECRET}/a": "install the package that fsspec needs for gs://",
     }.items():
         with pytest.raises(ConfigurationError, match=said) as raised:
             Suppressions(url)

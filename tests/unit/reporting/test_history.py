@@ -283,8 +283,8 @@ def test_the_hints_of_a_failure_show_no_secret_and_no_address() -> None:
     failure = Ending(Failure(FailureCode.TOO_MANY_REJECTED, {}, (hint,))).redacted.failure
     assert failure
     (redacted,) = failure.hints
-    assert redacted.words.startswith("What came in `source` of stream ")
-    assert redacted.words.endswith(": '***'.")
+    assert redacted.words.startswith("Column `source` of stream ")
+    assert redacted.words.endswith(" contains: '***'.")
     assert "buyer" not in redacted.words
 
 

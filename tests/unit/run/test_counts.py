@@ -17,8 +17,8 @@ from target_liveintent.reporting import summary
 from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.coverage import HOUR, Timing
-from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.run.kinds import REPLAY_RUN
+from target_liveintent.run.stopping import too_many_rejected
 
 LETTER, KEPT = "has a dead letter", "has a dead letter, which no replay sends"
 KINDS = {
@@ -194,7 +194,7 @@ def test_what_came_is_a_value_in_the_failure_and_words_in_its_text() -> None:
     problem = too_many_rejected(report, 50, at_end=True)
     assert problem
     assert problem.hints == (CauseHint("other_sources", "orders", (cause,)),)
-    assert problem.words.endswith(" What came in `source` of stream orders: 'pos'.")
+    assert problem.words.endswith(" Column `source` of stream orders contains: 'pos'.")
 
 
 # Sums

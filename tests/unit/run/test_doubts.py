@@ -90,7 +90,7 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
         pytest.param(
             "decision_id",
             "a b c!",
-            "of the form x x x! is not a text, has a space or an e-mail",
+            "of the form x x x! is not a text, contains a space or an e-mail",
             id="a decision ID with spaces",
         ),
         pytest.param(
@@ -103,7 +103,7 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
         pytest.param(
             "order_id",
             "jane@example.com",
-            "of the form x@x.x is not a text, or has an e-mail",
+            "of the form x@x.x is not a text, or contains an e-mail",
             id="an address as order ID",
         ),
     ],
@@ -326,7 +326,7 @@ def test_sources_that_are_none() -> None:
         "'desk', 'till', a value of the form x x cannot be used, a value of the type list cannot be"
         " used, a value of the form 9 cannot be used"
     )
-    assert said == f"{meaning} What came in `source` of stream orders: {held}."
+    assert said == f"{meaning} Column `source` of stream orders contains: {held}."
     assert counts.causes["source"][UnusableCause("not_source", Shape("x@x.x"))] == 1
     assert what_to_do("invalid_source", {"visits": StreamCounts()}).words == meaning
 
@@ -336,8 +336,8 @@ def test_sources_that_are_none() -> None:
 UNMAPPED = "No e-mail address is mapped in stream orders: map email, md5 or sha2."
 GUESTS = REASONS["no_identity"].meaning
 PAGES = (
-    "In stream orders, these are usually guest orders; their URLs in source_url have no li_did that"
-    " is a UUID."
+    "In stream orders, these records are usually guest orders whose source_url contains no li_did"
+    " that is a UUID."
 )
 
 

@@ -111,7 +111,7 @@ def test_junk_names_file_and_line_and_shows_nothing(stored: Stored, line: bytes)
         ("memory://s3cr3t/a", "a BATCH file at memory:// cannot be read: it does not exist"),
         ("memory://s3cr3t", "a BATCH file at memory:// cannot be read: it does not exist"),
         ("unheard-of://u:s3cr3t@x/a", "a BATCH file at unheard-of:// cannot be read: ValueError"),
-        ("gs://s3cr3t/a", "at gs:// cannot be read: files at gs:// need a package of fsspec"),
+        ("gs://s3cr3t/a", "at gs:// cannot be read: install the package that fsspec needs"),
     ],
     ids=str,
 )

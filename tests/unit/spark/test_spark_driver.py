@@ -157,7 +157,7 @@ def test_rejected_rows_without_a_table(dry_run: str) -> None:
     job = make_job(None, dry_run=dry_run)
     problem = ended(job, done(**rejected("no_identity", 1, 999)))
     words = (
-        "nothing keeps the rows that cannot be sent (1): set outcomes_path, and write them again"
+        "rows that cannot be sent (1) are stored nowhere: set outcomes_path, and write these rows"
     )
     assert (words in str(problem)) == (dry_run == "false")
     assert ended(job, done(read=5, delivered=5)) is None

@@ -139,6 +139,15 @@ def test_damage_that_is_found_later(in_file: Stores) -> None:
         send_many(store)
 
 
+def test_a_dropped_table(in_file: Stores) -> None:
+    """The run that needs it ends, and the message says what to do."""
+    in_file().close()
+    with contextlib.closing(sqlite3.connect(in_file.place)) as other:
+        other.execute("DROP TABLE run")
+    with pytest.raises(StorageError, match=r"no such table: run\. Restore the file"):
+        in_file()
+
+
 def send_many(store: RunStore) -> None:
     """Send so many events that each page of the file is read."""
     for number in range(1, 50):
