@@ -81,7 +81,7 @@ class Window:
         """Widen the window while answers stay fast, and narrow it after a slow round.
 
         Args:
-            started_at: When the request started that was accepted now.
+            started_at: When the accepted request started, in seconds.
             now: The time, in seconds.
             was_full: Whether the window was full. If not, a wider window would change nothing.
             is_limited: Whether a rate limit is known, so that the window need not grow quickly.

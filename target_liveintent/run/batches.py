@@ -53,7 +53,6 @@ class Batches:
 
         This does not change which STATEs the batches hold back.
 
-
         Events that this run must send go into reserved batches. Events that this or another run is
         sending go into waiting batches. Events that were sent before are left out.
         """

@@ -91,7 +91,7 @@ DOUBTS = {
     " decision ID. An ID of your own identifies nobody at LiveIntent. Map decision_id only to"
     " LiveIntent's own ID, which is the li_did in the URL of a page, or remove it from the map",
     "filter_removes_all": "the filter of the map removes all {records:,} records. A filter takes"
-    " each text but the empty one as true, also '0' and 'false', which CSV files have: write"
+    " each text that is not empty as true, also '0' and 'false', which CSV files have: write"
     " is_true(get('is_test')) instead of get('is_test')",
     "times_out_of_range": "{count:,} of {records:,} records are too old or in the future{cause}. A"
     " first run over older rows is normal. Otherwise, check what is mapped to event_time, and the"

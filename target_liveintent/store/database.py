@@ -232,7 +232,11 @@ class Database(abc.ABC):
         """Describe an error in words for users, without secrets."""
 
     def _failure(self, error: Any) -> RunError:
-        """Return the error that ends the run: if the store never opened, a setting may be wrong."""
+        """Return the error that ends the run.
+
+        It is a `ConfigurationError` if the store was never open and waiting does not help, and
+        otherwise a `StorageError`.
+        """
         if not self._is_open and self._wait_after(error) is None:
             return self._refusal(self._words(error))
         return StorageError(f"{self._name} cannot be used: {self._words(error)}")
