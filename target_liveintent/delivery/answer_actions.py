@@ -1,8 +1,8 @@
-"""Runs the table of outcomes: the answer to a request decides what happens to its events.
+"""Changes a batch by the answer to its request, as the table of outcomes says.
 
-`AnswerActions.take` looks the action up (outcome_table.py) and runs its method, which changes the
-parts of the batch (batch.py). An error that ends the run is returned as a value. Refused events get
-their outcome later, when others are accepted (machine.py).
+`AnswerActions.take` looks the action up (outcome_table.py) and runs the method of this action,
+which changes the parts of the batch (batch.py). An error that ends the run is returned as a value.
+Refused events get their outcome later, when the API accepts other events (machine.py).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Answered(NamedTuple):
 
     @property
     def delivery(self) -> BatchDelivery:
-        """The batch of the request. The request has its first part."""
+        """The batch whose first part is in the request."""
         return self.request.delivery
 
 

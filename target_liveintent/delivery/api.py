@@ -26,11 +26,11 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.settings import DeliverySettings, PartialAnswer
 
-_MAX_DETAIL_CHARACTERS = 500  # The most that is kept of a refusal's text.
+_MAX_DETAIL_CHARACTERS = 500  # So much of the text of a refusal is kept.
 
 
 class Verdict(enum.Enum):
-    """What an answer means for the events that were sent; `MEANINGS` has the words."""
+    """What an answer means for the events that were sent; `MEANINGS` describes each member."""
 
     ACCEPTED = enum.auto()
     PARTLY = enum.auto()
@@ -109,7 +109,7 @@ MEANINGS = {
         "Somebody must change the settings of the certificate or the proxy first.",
     ),
 }
-"""What each verdict means."""
+"""The answers that each verdict stands for, and what they mean."""
 _VERDICTS = {status: verdict for verdict, one in MEANINGS.items() for status in one.statuses}
 # After these verdicts, the same events are sent again. All other verdicts show that the API works.
 REPEATED = {Verdict.FAULT, Verdict.LIMITED, Verdict.STARVED}
@@ -117,7 +117,7 @@ REFUSALS = {Verdict.REFUSED, Verdict.TOO_LARGE}  # Nothing of the request was pr
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back for one POST."""
+    """The answer to one POST, or what happened instead of an answer."""
 
     verdict: Verdict
     detail: str  # One line for people, without addresses and without the token.
@@ -131,7 +131,8 @@ class Answer(msgspec.Struct, frozen=True):
         return self.verdict is Verdict.LIMITED and self.status is not None
 
 
-# A header that says when a limit begins anew, and the one that says how many requests it has left.
+# For each header that says when a limit begins anew, the header that says how many requests the
+# limit has left.
 _RESET_HEADERS = {
     "ratelimit": "ratelimit",
     "ratelimit-reset": "ratelimit-remaining",
@@ -170,10 +171,10 @@ does not use up all of the time."""
 def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float) -> float:
     """Return the seconds that an answer asks to wait before a retry.
 
-    `Retry-After` says so. Without it, an answer for a limit (429, 503, …) may say when the limit
-    begins anew. The API may accept requests earlier, so this wait is at most a fifth of `longest`.
-    APIs send these headers with all answers. So a limit that has requests left is ignored: it did
-    not cause the answer.
+    The header `Retry-After` has these seconds. Without this header, an answer to too many requests
+    (408, 425, 429, 503) may say when a limit begins anew. The API may accept requests earlier, so
+    this wait is at most a fifth of `longest` seconds. APIs send such headers with all answers. So a
+    limit that has requests left is ignored, because it did not cause the answer.
     """
     if value := headers.get("retry-after", "").strip():
         asked_seconds = _seconds(value)
@@ -291,7 +292,7 @@ def outage(answer: Answer, settings: DeliverySettings) -> errors.OutageError:
 
 
 def stopped(last_fault: Answer | None) -> errors.DeliveryError:
-    """Return the error that ends a run which was stopped, maybe in an outage with this answer."""
+    """Return the error of a run that was stopped; `last_fault` is the last answer in an outage."""
     if last_fault is None:
         return errors.DeliveryError(Failure(FailureCode.STOPPED))
     status, detail = last_fault.status, last_fault.detail

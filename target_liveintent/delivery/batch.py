@@ -1,4 +1,4 @@
-"""Batches, which the run hands to delivery; their parts, which are sent; and their results."""
+"""The batches that a run delivers, the parts of a batch, which are sent, and the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _expires_at = operator.attrgetter("expires_at")
 
 
 class LetterKind(enum.Enum):
-    """Which dead letter the store has of an event. Each kind is sent apart, in this order."""
+    """The kind of dead letter that the store has of an event.
+
+    Events of different kinds are sent in separate requests, in this order.
+    """
 
     NONE = 0  # A refusal needs a proof that the event is bad.
     OTHER = 1  # A replay may leave such an event unsent, because its letter stays in the store.
@@ -43,9 +46,9 @@ class Batch(msgspec.Struct, eq=False):
 
 
 class BatchResult(msgspec.Struct, eq=False):
-    """The outcome of a batch, or of its events that were delivered so far.
+    """The outcomes of a batch, or of the events that were delivered since the previous result.
 
-    The ledger gets delivered events at once, as the other events may fail for a long time.
+    Delivered events come back at once, because the other events may fail for a long time.
     """
 
     batch: Batch
@@ -59,11 +62,11 @@ class BatchResult(msgspec.Struct, eq=False):
     requests: int = 0  # The number of POSTs, retries included.
     retries: int = 0  # The number of POSTs that were sent again because of a fault.
     throttled: int = 0  # The number of POSTs that came too fast (408, 425, 429, 503).
-    failure: Exception | None = None  # It ended the delivery before all events had an outcome.
+    failure: Exception | None = None  # Why the delivery ended before all events had an outcome.
     is_last: bool = True  # Whether the batch is finished. If not, the result has only `delivered`.
 
     def split_off(self) -> BatchResult:
-        """Return a result with the events delivered so far, and remove them from this one."""
+        """Move the delivered events to a new result, and return the new result."""
         done = self.delivered, self.sent_at, self.confirmed
         self.delivered, self.sent_at, self.confirmed = [], [], []
         return BatchResult(self.batch, *done, is_last=False)
@@ -89,10 +92,11 @@ class BatchDelivery:
         self.refused: list[Rejection] = []  # The events whose refusal is not proven yet.
         # The number of the run's newest request when the API last refused a part.
         self.refused_at: int | None = None
-        self.failed_at = math.inf  # The same when a part first got a fault.
+        # The number of the run's newest request when a part first got a fault.
+        self.failed_at = math.inf
         self.in_flight = False  # Whether a request is in flight, with the first part.
-        self.samples = 0  # How many of its events were sent alone, as samples.
-        self.accepted: set[LetterKind] = set()  # The API has accepted events of these.
+        self.samples = 0  # How many events of the batch were sent alone, as samples.
+        self.accepted: set[LetterKind] = set()  # Kinds of which the API has accepted events.
         # The second part, if the API refused it together with the first part: one has a bad event.
         self._right_half: Part | None = None
 
@@ -132,9 +136,8 @@ class BatchDelivery:
             ]
             self._right_half = None  # Without these events, the part proves nothing about it.
             if young := [event for event in events if unix_time < event.expires_at]:
-                self.parts[0] = Part(
-                    young, self.letters
-                )  # The old events may have caused the faults.
+                # This forgets the faults of the part: the old events may have caused the faults.
+                self.parts[0] = Part(young, self.letters)
             else:
                 self._remove_part()
 
@@ -153,7 +156,7 @@ class BatchDelivery:
         self.halve(has_bad_event=True)
 
     def deliver_processed(self, failed: Collection[str], sent_at: float) -> None:
-        """Note that the API processed the events of the part except those with these IDs."""
+        """Note that the API processed the events of the part, except those with `failed` IDs."""
         events = self.parts[0].events
         self._deliver([event for event in events if event.event_id not in failed], sent_at)
         self.result.undelivered += [
@@ -207,7 +210,10 @@ class BatchDelivery:
         self._order_parts()
 
     def take_sample(self, unix_time: float) -> None:
-        """Send a single event next; its place differs from call to call, and from run to run."""
+        """Make a single event the first part, to send it next.
+
+        The place of the event in its part differs from call to call, and from run to run.
+        """
         self.samples += 1
         self._right_half = None
         letters = self.letters
@@ -224,7 +230,7 @@ class BatchDelivery:
         self.parts.insert(0, part)
 
     def prove_refusals(self) -> None:
-        """Give the refused events their outcome."""
+        """Add the refused events to the undelivered events of the result."""
         self.result.undelivered += self.refused
         self.refused = []
 
@@ -238,13 +244,13 @@ class BatchDelivery:
         self._order_parts()
 
     def _order_parts(self) -> None:
-        """Sort the parts: failed parts come last, and of each kind the largest comes first."""
+        """Sort the parts by their last fault, then by kind, and then from large to small."""
         self._right_half = None
         self.parts.sort(key=lambda part: (part.failed_at, part.letters.value, -len(part.events)))
 
 
 def _parts_of(conversions: list[Conversion]) -> list[Part]:
-    """Divide events by their dead letters."""
+    """Divide events into parts by the kinds of their dead letters."""
     # (This list needs no call for each event; usually, no event has a dead letter.)
     if not [one for one in conversions if one.was_refused or one.letter is not None]:
         return [Part(conversions, LetterKind.NONE)]
@@ -256,7 +262,7 @@ def _parts_of(conversions: list[Conversion]) -> list[Part]:
 
 
 class Request(NamedTuple):
-    """A request to make."""
+    """A request that a thread makes. Times without a comment are monotonic seconds."""
 
     number: int  # Its place in the order of the run's requests, counted from 1.
     delivery: BatchDelivery
@@ -269,7 +275,7 @@ class Request(NamedTuple):
 
 
 class DeliveryStatus(NamedTuple):
-    """How far the delivery is."""
+    """The progress of the delivery, and the outage if there is one."""
 
     batches: int = 0  # The batches that are not finished.
     waiting: int = 0  # The batches with events to send and no request in flight.

@@ -94,7 +94,7 @@ class BatchQueue:
     # Which batch is next
 
     def next_retry_at(self, now: float) -> float:
-        """Return when the next part that rests may be sent; infinite if none rests."""
+        """Return when the next part that rests may be sent; infinite if no part rests."""
         rests = [each.parts[0].retry_at for each in self._deliveries if each.is_waiting]
         return min((retry_at for retry_at in rests if retry_at > now), default=math.inf)
 
@@ -119,7 +119,7 @@ class BatchQueue:
     def _kept_for_comparison(self, now: float, letters: LetterKind) -> BatchDelivery | None:
         """Return the batch that is sent last, while the bad events of other batches are found.
 
-        If the API accepts this batch, the refusals before it are proven.
+        If the API accepts this batch, this proves that the events refused before it are bad.
         """
         alike = [each for each in self._deliveries if each.parts and each.letters is letters]
         refused = [each for each in alike if each.refused_at is not None]
@@ -138,8 +138,8 @@ class BatchQueue:
     ) -> BatchDelivery | None:
         """Return the batch for the next sample; None if no batch is ready or more input must come.
 
-        It prefers a batch that the API has not refused yet; of several, the one with the fewest
-        samples; of several, the newest one.
+        Batches that the API has not refused yet come first. Of these, the batch with the fewest
+        samples is chosen; of several such batches, the newest.
         """
         ready = [*self._ready(now, letters)][::-1]
         best = min(

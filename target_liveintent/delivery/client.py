@@ -1,4 +1,4 @@
-"""One attempt: posts a batch to the Conversions API and returns the answer."""
+"""Posts events to the Conversions API once, and returns the answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN_EVENTS = 5  # In a dry run.
 
 
 class AuthToken:
-    """The token of a run, which a new one in its file replaces. Threads may share it."""
+    """The token of a run, which a new token in its file replaces. Threads may share this object."""
 
     def __init__(self, token: str, path: str | None) -> None:
         hide_token(token)
@@ -31,7 +31,7 @@ class AuthToken:
         self._lock = threading.Lock()
 
     def renew(self, denied: str) -> bool:
-        """Read the file again if needed; return whether the token differs from the denied one."""
+        """Read the file again if needed; return whether the token now differs from `denied`."""
         with self._lock:
             if self.value == denied and self._path is not None:
                 self._read_again(self._path)
@@ -51,7 +51,7 @@ class AuthToken:
 
 
 class Client:
-    """Posts batches to a URL over connections that stay open. Threads may share it."""
+    """Posts events to a URL over connections that stay open. Threads may share a client."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class DryClient:
         self._events_to_show = iter(range(_SHOWN_EVENTS))
 
     def post(self, body: bytes, *_more: object) -> Answer:
-        """Log events, unless enough have been shown, and accept them all."""
+        """Log the first events of the run, and accept all events."""
         events = msgspec.json.decode(body, type=list[msgspec.Raw])
         for event, _ in zip(events, self._events_to_show, strict=False):
             self._logger.info("would send: %s", bytes(event).decode())
@@ -114,7 +114,7 @@ class DryClient:
 
 
 def client_of(settings: Settings, logger: logging.Logger) -> Client | DryClient:
-    """Return the client of a run; that of a dry run logs events and sends none."""
+    """Return the client of a run; in a dry run, the client logs events and sends no event."""
     token = AuthToken(settings.auth_token, settings.auth_token_path)
     if settings.dry_run:
         return DryClient(logger)

@@ -1,4 +1,4 @@
-"""One request and its answer over an open socket: where an answer of HTTP/1.1 ends.
+"""Sends a request over an open socket, and reads the HTTP/1.1 answer to its end.
 
 The request goes over the socket in one piece, because a busy main thread may take the interpreter
 at each system call. Sources of the rules are RFC 9110 and RFC 9112:
@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
-_MOST_BODY_BYTES = 65_536  # Of a body, so much is read. This API sends no longer body.
+_MOST_BODY_BYTES = 65_536  # At most so much of a body is read. This API sends no longer body.
 _MOST_HEAD_BYTES = 1_048_576  # The most that one status line and its headers may have.
 _READ_BYTES = 65_536  # More than a TLS record, so no part of a record stays in the TLS socket.
 _BODILESS = {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
@@ -39,11 +39,11 @@ class BrokenAnswerError(OSError):
 
 
 class Reply(NamedTuple):
-    """An answer as it came.
+    """An HTTP answer, as the server sent it.
 
     Attributes:
-        headers: By their names in lower case; of a header that comes twice, the first.
-        content: The body, or the first 65,536 bytes of it.
+        headers: The headers, by their names in lower case; the first value of a repeated header.
+        content: The body, or the first 65,536 bytes of a longer body.
         can_follow: Whether another request may use the connection.
     """
 
@@ -110,7 +110,11 @@ class _AnswerReader:
         return Reply(head.status, head.headers, content, can_follow)
 
     def _head(self, *, has_answered: bool) -> _Head:
-        """Return the next status line with its headers; no bytes may come before the first one."""
+        """Return the next status line with its headers.
+
+        Bytes before the status line are skipped if the server `has_answered` before; otherwise,
+        they are an error.
+        """
         while True:
             lines = self._take_until(_HEAD_END, _MOST_HEAD_BYTES)
             status_line = _STATUS_LINE.search(lines)
@@ -123,7 +127,7 @@ class _AnswerReader:
                 return _Head(int(status_line[2]), status_line[1] == b"0", headers)
 
     def _body(self, head: _Head) -> tuple[bytes, bool]:
-        """Return the body, and whether surely no more bytes of it come."""
+        """Return the body, and whether it is certain that no further bytes of the body follow."""
         coding, length = head.headers.get("transfer-encoding"), head.headers.get("content-length")
         if head.status in _BODILESS:
             return b"", coding is None and length in {None, "0"}
@@ -159,7 +163,7 @@ class _AnswerReader:
         return self._take_until(_LINE_END, _MOST_BODY_BYTES)
 
     def _take_until(self, end: re.Pattern[bytes], most: int) -> bytes:
-        """Return all bytes up to the given end and with it; it must come within `most` bytes."""
+        """Return all bytes up to `end`, inclusive; raise an error after `most` bytes without it."""
         start = 0
         while (found := end.search(self._buffer, start)) is None:
             start = max(0, len(self._buffer) - 3)

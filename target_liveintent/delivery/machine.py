@@ -5,8 +5,8 @@
     drain      nothing more comes        │            └ finished  the results of batches
     stop       the run must end soon     ┘
 
-It has no clock, socket or thread: times are passed in, and a caller makes the requests (pool.py).
-Other modules decide
+The machine has no clock, socket or thread: times are passed in, and a caller makes the requests
+(pool.py). Other modules decide
 
 - what becomes of the events of a request after its answer (outcome_table.py, answer_actions.py),
 - what faults mean, and when an outage ends the run (retry.py),
@@ -56,7 +56,7 @@ batch of the last records may still be open after one interval, but not after tw
 
 
 class DeliveryInput:
-    """Whether the input has ended: the caller says so, or no batch has come for long."""
+    """Knows whether the input has ended: the caller says so, or no batch has come for long."""
 
     def __init__(self, silence_seconds: float) -> None:
         self.has_ended = False
@@ -117,7 +117,10 @@ class DeliveryMachine:
         self._ends_at = min(self._ends_at, at)
 
     def fail(self, failure: Exception) -> None:
-        """End the delivery, which still takes answers. A second failure changes nothing."""
+        """Make no further request because of a failure. A second failure changes nothing.
+
+        The machine still takes the answers to requests in flight.
+        """
         self._failure = self._failure or failure
         self._finish_batches()
 
@@ -128,7 +131,7 @@ class DeliveryMachine:
             self._finish(delivery)
 
     def answered(self, request: Request, answer: Answer, now: float) -> None:
-        """Take the answer to a request."""
+        """Change the batch of a request by its answer, which came at the time `now`."""
         request.delivery.in_flight = False
         self._in_flight -= 1
         self._pace.answered(request.started_at, now, answer.verdict, answer.retry_after)

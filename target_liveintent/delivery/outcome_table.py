@@ -1,9 +1,9 @@
-"""What becomes of the events of a request: a table, as data, which the machine runs.
+"""The table of outcomes: for each answer, what happens to the events of the request.
 
     answer (`Verdict`), part (`PartKind`), faults (`Faults`)  →  `Action`, next state of the part
 
-`action_for` looks a situation up, and `AnswerActions` runs the method of the action. The table of
-the documentation is generated from the same rows, with which the simulator compares each answer.
+`action_for` looks a situation up, and `AnswerActions` runs the method of the action. The table in
+the documentation is generated from the same rows. The simulator compares each answer with the rows.
 
 A *part* is the events of a batch that are sent together. At first a batch is one part. *Halved*
 means that the halves of a part take its place.
@@ -20,7 +20,7 @@ from target_liveintent.delivery.api import REFUSALS, REPEATED, Verdict
 
 
 class PartKind(enum.Enum):
-    """What a part is before its request.
+    """The kind of a part before its request.
 
     A part is a *left half* if the API refused it together with its right half, which has several
     events. If the API then accepts all of the left half, the bad event is in the right half.
@@ -58,7 +58,7 @@ class PartState(enum.Enum):
     """Where the events of a part are after the action."""
 
     DELIVERED = enum.auto()  # All events are delivered.
-    PARTLY_DELIVERED = enum.auto()  # The other events are dead letters.
+    PARTLY_DELIVERED = enum.auto()  # Some events are delivered, the other events are dead letters.
     REJECTED = enum.auto()  # The events are dead letters.
     UNPROVEN = enum.auto()  # The event is held until the proof that it is bad.
     HALVED = enum.auto()  # The events wait in two parts.
@@ -75,7 +75,7 @@ class Action(enum.Enum):
         PartState.DELIVERED,
     )
     DELIVER_PROCESSED = (
-        "The processed events are delivered. The others become dead letters (`not_processed`).",
+        "Processed events are delivered. Other events become dead letters (`not_processed`).",
         PartState.PARTLY_DELIVERED,
     )
     REJECT_UNCONFIRMED = "All events become dead letters (`unconfirmed`).", PartState.REJECTED
@@ -116,7 +116,7 @@ class Parts(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of the table."""
+    """One row of the table: an action, and the situations in which it is taken."""
 
     verdicts: set[Verdict]
     parts: Parts

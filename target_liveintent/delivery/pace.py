@@ -1,4 +1,4 @@
-"""When the next request may start: a window and a rate, which follow the API's answers.
+"""Decides when the next request may start, by a window and a rate that follow the API's answers.
 
 The *window* is how many requests may be in flight. It follows how long answers take (window.py).
 The *rate* is how many requests may start in a second. It follows refusals. Before the first
@@ -36,7 +36,7 @@ SPREAD_RATIO = 0.25
 
 
 class Schedule:
-    """When the rate allows the next start. All times are in seconds.
+    """Computes when the rate allows the next start. All times are in seconds.
 
     Attributes:
         cap: The most requests a second that `per_minute` allows; infinite without it.
@@ -67,10 +67,10 @@ class Schedule:
 
 
 class Pace:
-    """When the next request may start. All times are seconds of one monotonic clock.
+    """Decides when the next request may start. All times are seconds of one monotonic clock.
 
-    At most `ceiling` requests are in flight. `tasks` is how many such paces share the API's limit.
-    `jitter` returns a random number from 0 to 1.
+    At most `ceiling` requests are in flight. `tasks` is the number of tasks that share the API's
+    limit, each with its own pace. `jitter` returns a random number from 0 to 1.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The threads of a run: each makes one request at a time, and decides nothing.
+"""Runs the threads that make requests, each thread one request at a time.
 
 The machine decides what is sent, and when; a lock lets only one thread at a time use the machine.
 The results of batches come back as values, which the main thread takes. So only the main thread
@@ -206,7 +206,7 @@ class DeliveryPool:
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
-            while request is not None:  # So a thread without work keeps no events in memory.
+            while request is not None:  # A thread without work must keep no events in memory.
                 request = self._make(request)
 
     def _make(self, request: Request) -> Request | None:
@@ -220,7 +220,7 @@ class DeliveryPool:
             if self._closed:  # Nobody waits for the result any more.
                 return None
             now = self._clock.monotonic()
-            if answer.verdict is Verdict.STARVED:  # The time until now says nothing about it.
+            if answer.verdict is Verdict.STARVED:  # The request was never made, so it took no time.
                 request = request._replace(started_at=now)
             self._machine.answered(request, answer, now)
             own = self._due_request()
@@ -231,7 +231,10 @@ class DeliveryPool:
             return own
 
     def _watch(self) -> None:
-        """Hand out requests when they are due: in many threads, a `get` with a timeout may hang."""
+        """Hand out requests when they are due.
+
+        Only one thread waits with a timeout: in many threads, a `get` with a timeout may hang.
+        """
         with self._lock:
             while not self._closed:
                 left = self._wakes_at - self._clock.monotonic()
@@ -244,7 +247,7 @@ class DeliveryPool:
                     self._clock.wait(self._lock.wait, min(left, threading.TIMEOUT_MAX))
 
     def _start(self, work: Callable[[], None]) -> bool:
-        """Start a thread, if that is possible; a bug in it ends the delivery."""
+        """Start a thread; return False if the system gives no thread. A bug ends the delivery."""
 
         def run() -> None:
             try:

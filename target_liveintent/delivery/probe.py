@@ -1,12 +1,12 @@
-"""Probes: do refusals depend on the rate?
+"""Probes, which show whether refusals depend on the rate.
 
 A limit accepts the same number of requests at any rate above it. If a share is refused at random,
 or because of other clients, slower requests are refused as often. A *probe* tells these cases
 apart: ten requests at four times the rate. If the API accepts at least half of the former share,
 refusals are random: for the next 100 answers, a usual share of refusals does not cut the rate.
 
-The price: meanwhile, other clients that share a limit get less, because the run does not know about
-them. The tasks of a Spark write know how many they are. Before their first probe, each task finds
+During these answers, other clients that share a limit get less, because the run does not know about
+these clients. The tasks of a Spark write know their number. Before its first probe, each task finds
 its share of the limit.
 """
 
@@ -31,13 +31,13 @@ PROBE_RATIO = 4.0
 only a quarter of the former share, which is well below what counts as random."""
 
 LEAST_PROBE_RATIO = 2.5
-"""A probe must be at least so much faster than the answers before it: with a smaller difference, a
-limit would accept a similar share. The requests in flight, or `per_minute`, may not allow the full
-`PROBE_RATIO`."""
+"""The least rate of a probe, relative to the highest rate before the probe. With a slower probe, a
+limit would accept a similar share. The full `PROBE_RATIO` is not always possible, because of the
+requests in flight or `per_minute`."""
 
 RANDOM_RATIO = 0.5
-"""Refusals are random if the API accepts at least so many times the former share in a probe. At a
-limit, a probe at four times the rate gets a quarter of the share."""
+"""Refusals are random if the share of accepted requests in a probe is at least half the share
+before the probe. At a limit, a probe at four times the rate gets a quarter of this share."""
 
 RANDOM_ANSWERS = 100
 """For so many answers, refusals count as random. The next probe may come afterwards."""
@@ -47,8 +47,8 @@ PAUSE_ANSWERS = 40
 for their first probe, to find their shares of the limit."""
 
 EARLY_PROBE_RATIO, EARLY_PROBE_SECONDS = 0.5, 5.0
-"""The next probe may begin earlier, after so many seconds, if its rate is at most so many times the
-rate of the last probe: at a low rate, answers are few."""
+"""At a low rate, answers are few. So the next probe may begin 5 seconds after the last probe,
+without a pause of answers, if its rate is at most half the rate of the last probe."""
 
 ALLOWED_REFUSED_RATIO = 0.55
 """The share of refusals that leads to no cut while refusals are random. It is a little more than
@@ -62,9 +62,9 @@ class Probe(NamedTuple):
     """A probe under way.
 
     Attributes:
-        rate: Its requests a second.
-        rate_before: The requests a second before it.
-        accepted_before: The share of the answers before it that were accepted.
+        rate: The requests a second during the probe.
+        rate_before: The requests a second before the probe.
+        accepted_before: The share of accepted requests before the probe, from 0 to 1.
     """
 
     rate: float
@@ -76,7 +76,7 @@ class RandomRefusals(NamedTuple):
     """Refusals do not depend on the rate, as a probe has shown.
 
     Attributes:
-        answers_left: For how many more answers this is believed.
+        answers_left: For how many more answers the run assumes this.
         excess: The refusals beyond the allowed share.
     """
 
@@ -84,7 +84,7 @@ class RandomRefusals(NamedTuple):
     excess: float = 0.0
 
     def answered(self) -> RandomRefusals | None:
-        """Return what is known after an answer; None if this is no longer believed."""
+        """Return what is known after an answer; None if the run no longer assumes it."""
         if self.answers_left == 1:
             return None
         excess = max(0.0, self.excess - ALLOWED_REFUSED_RATIO)
@@ -99,11 +99,11 @@ class RandomRefusals(NamedTuple):
 
 
 class Probes:
-    """When a probe begins, and what it shows.
+    """Decides when a probe begins and ends, and keeps what the probe has shown.
 
     Attributes:
-        under_way: The present probe.
-        random_refusals: What is known of random refusals after a probe.
+        under_way: The present probe, or None.
+        random_refusals: What is known of random refusals after a probe, or None.
     """
 
     def __init__(self, tasks: int) -> None:

@@ -1,8 +1,8 @@
 """The rate limit that the API's answers show, and the rate that follows from it.
 
 After a cut, the rate is held until a request is accepted. Then it climbs to the refused rate, rests
-there, and climbs on, as TCP does (CUBIC). Climbs depend on time and not on
-answers, so clients that share a limit get equal rates.
+there, and climbs on, as TCP does (CUBIC). Climbs depend on time, but not on the number of answers,
+so clients that share a limit get equal rates.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ second, but at most by this number: with longer climbs, a run that was refused b
 slow for long."""
 
 RETRY_AFTER_REST_RATIO = 0.93
-"""After a `Retry-After`, a climb rests at so many times the refused rate. There, the random spread
-of starts hardly leads to refusals."""
+"""The rate at which a climb rests after a `Retry-After`, relative to the refused rate. There, the
+random spread of starts hardly leads to refusals."""
 
 KNOWN_CLIMBS = 3.0
-"""The limit is forgotten if no refusal comes during so many times the length of a climb."""
+"""The limit is forgotten if no refusal comes for this time, as a multiple of a climb's length."""
 
 LITTLE_USED_STARTS = 3
 """If at most so many requests started since the last cut, the next cut is from the rate that was
 really used: a `Retry-After` left no time for more requests."""
 
 RETRY_AFTER_START_RATIO = 0.55
-"""After a `Retry-After` and few starts (`LITTLE_USED_STARTS`), a cut leaves at least so many times
-the rate at which the climb rests: the used rate may be far below the limit, as no request could
-start during the `Retry-After`."""
+"""The least rate after a cut, relative to the rate at which the climb rests, if there were few
+starts (`LITTLE_USED_STARTS`) and a `Retry-After`. No request could start during the `Retry-After`,
+so the used rate may be far below the limit."""
 
 LEAST_RATE_PER_SECOND = 1 / 60
 """The least rate while some requests are accepted. A lower limit would need hours to be noticed."""

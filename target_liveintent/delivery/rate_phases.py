@@ -82,7 +82,7 @@ class RateEvent(enum.Enum):
 
 
 class RateChange(enum.Enum):
-    """How the rate changes."""
+    """A change of the rate; the value has the words for the change in the table."""
 
     STAY = "stays"
     CUT = "held"  # Multiply the rate by the factor, and hold it until a request is accepted.

@@ -1,12 +1,12 @@
-"""Counts refusals in a row: do they come from wrong settings, or only from bad events?
+"""Counts refusals in a row, to tell wrong settings from bad events.
 
 With a wrong pixel ID the API refuses every batch, and halving would find every event bad. So after
 some refusals in a row, halving pauses, and single events of other batches are sent as samples, from
 as far away as possible. If one is accepted, the settings are right, and halving continues. If many
 are refused, the settings are wrong, and the run ends.
 
-Requests overtake each other. So they are numbered: an acceptance speaks only for refusals that came
-before its request was made.
+Answers may come in another order than their requests. So requests are numbered: an accepted request
+says something only about refusals that came before this request was made.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ _SUSPICIOUS_REFUSALS = 8
 MOST_SAMPLES_IN_FLIGHT = 4  # Enough to be fast, few enough to stop in time.
 _REFUSALS_THAT_PROVE = 92
 """So many refusals in a row prove that settings are wrong. With the requests in flight, a run makes
-fewer than 100 requests if nothing was accepted, and otherwise fewer than 200. Requests with events
-that have dead letters come on top: see `LetterRefusals`."""
-_SAMPLES_THAT_PROVE = 30  # Among them: refusals of one batch may have one cause.
-# At the end of the input, so many refused events become dead letters, although nothing is left to
-# compare them with: after an acceptance in the run, and otherwise.
+fewer than 100 requests if nothing was accepted, and otherwise fewer than 200. This does not include
+requests with events that have dead letters: see `LetterRefusals`."""
+# So many of these refusals must be of samples: refusals of one batch may have one cause.
+_SAMPLES_THAT_PROVE = 30
+# At the end of the input, at most so many refused events become dead letters without a proof that
+# they are bad. The first number counts if the API has accepted a request of the run.
 MOST_UNPROVEN, MOST_UNPROVEN_OF_NONE = 100, 9
 _MOST_REFUSALS_OF_ONE_RUN = 1_000
 """After so many refused requests, one of several runs ends if no request was accepted. Bad events
@@ -31,9 +32,9 @@ _FEWEST_REFUSED_LETTERS = 200
 enough to find all good events of one batch."""
 _LETTER_REFUSALS_RATIO = 2
 """If the API accepted events that have dead letters, more refusals in a row are allowed: so many
-times the requests until the last acceptance."""
+times the number of requests up to the last accepted request."""
 SAMPLES_OF_LETTERS = 3
-"""So many events of each batch are sent as samples even after that."""
+"""Even after too many refusals in a row, so many events of each batch are sent as samples."""
 
 
 class LetterRefusals:
@@ -75,16 +76,17 @@ class Refusals:
 
     Args:
         accepted: Whether the settings are known to be right.
-        shared: Whether this is one of several runs with the same settings. The caller judges them:
-            it sets `accepted` (at any time) once one of them was accepted; then no refusal ends the
-            run. Until then, it must keep the dead letters of refused events apart.
+        shared: Whether this is one of several runs with the same settings. The caller then sets
+            `accepted`, at any time, when the API has accepted a request of any of these runs.
+            Afterwards, no refusal ends the run. Until then, the caller must keep the dead letters
+            of refused events separate.
     """
 
     def __init__(self, *, accepted: bool = False, shared: bool = False) -> None:
         self.accepted = accepted
         self._shared = shared
         self._newest_accepted = 0
-        self.unproven = 0  # Events that became dead letters without a proof since then.
+        self.unproven = 0  # Dead letters without a proof since the last acceptance.
         # For each refusal in a row, the number of the newest request, and whether it is a sample's.
         self._in_a_row: list[tuple[int, bool]] = []
 

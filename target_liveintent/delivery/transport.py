@@ -1,7 +1,7 @@
-"""The way to the API: its connections, the deadline of a request, and what faults mean.
+"""Connects to the API, limits the time of each request, and says what network faults mean.
 
-requests and urllib3 decide about proxies and certificates, and connect. exchange.py sends the
-request and reads the answer: urllib3 would take three times as much processor time.
+The libraries requests and urllib3 choose proxies and certificates, and connect. exchange.py sends
+the request and reads the answer, because urllib3 would take three times as much processor time.
 
 A *deadline* limits all steps of a request together: the attempts to connect to each address of the
 host, the answer of a proxy, each TLS handshake, sending, and each byte of the answer. Timeouts of
@@ -138,7 +138,7 @@ class _Dialing(HTTPConnection):
 
 
 class _ProxyRefusedError(OSError):
-    """A proxy refuses to connect; the only argument is the status, which http.client hides."""
+    """A proxy refuses to connect. The only argument is the HTTP status; http.client hides it."""
 
 
 class _ProxyResponse(http.client.HTTPResponse):
@@ -178,9 +178,9 @@ class Route:
         seconds: float,
         may_send: Callable[[], bool] = lambda: True,
     ) -> Reply | Answer:
-        """Return the answer as it came, or what a fault means, within so many seconds.
+        """Send a request; return the reply, or what a fault means, within so many seconds.
 
-        Once a connection was made, a fault of a certificate or a proxy counts as one that passes.
+        After the first connection, a fault of a certificate or a proxy counts as temporary.
         """
         _deadline.ends_at = time.monotonic() + seconds
         connection = self._connection()
@@ -232,7 +232,7 @@ def _close(connections: list[HTTPConnection]) -> None:
 
 
 def answer_for_fault(fault: BaseException, *, by_proxy: bool = False) -> Answer:
-    """Return what a fault of a connection means; `by_proxy`: it did not reach the proxy."""
+    """Return what a fault of a connection means; with `by_proxy`, the proxy was not reached."""
     faults = (fault, fault.__cause__)  # A SOCKS proxy's connection wraps the cause.
     if any(isinstance(each, OSError) and each.errno in _NO_DESCRIPTORS for each in faults):
         return _STARVED
@@ -272,7 +272,7 @@ def _tls_obstacle(fault: BaseException, *, by_proxy: bool) -> Answer | None:
 
 
 def _answer_for_refusal(status: int) -> Answer:
-    """Return what it means that a proxy refuses to connect, with an HTTP status."""
+    """Return what the HTTP status means with which a proxy refuses to connect."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING_STATUSES:
         return _PROXY_FAILED
     return Answer(

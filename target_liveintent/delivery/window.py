@@ -27,8 +27,8 @@ LEAST_ROUND_ANSWERS = 8
 """The median latency of fewer answers depends too much on chance."""
 
 SLOW_RATIO = 2.0
-"""A round is slow if its median latency is more than so many times the least one. Without a queue
-at the API, medians of eight answers hardly ever differ that much."""
+"""A round is slow if its median latency is more than twice the least median latency. Without a
+queue at the API, medians of eight answers hardly ever differ that much."""
 
 NARROWING_RATIO = 0.7
 """The factor of the window after a slow round. A queue at the API is gone after a few such steps,
@@ -39,8 +39,8 @@ SLOW_ROUNDS = 3
 would be faster now."""
 
 FASTER_RATIO = 0.7
-"""Answers became faster in a narrower window if they take at most so many times as long as before.
-Smaller differences happen by chance."""
+"""Answers became faster in a narrower window if their latency is at most this share of the latency
+before. Smaller differences happen by chance."""
 
 
 class Window:
@@ -81,7 +81,7 @@ class Window:
         """Widen the window while answers stay fast, and narrow it after a slow round.
 
         Args:
-            started_at: When the request started that was accepted now.
+            started_at: When the accepted request started, in seconds.
             now: The time, in seconds.
             was_full: Whether the window was full. If not, a wider window would change nothing.
             is_limited: Whether a rate limit is known, so that the window need not grow quickly.

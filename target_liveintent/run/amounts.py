@@ -15,7 +15,7 @@ from target_liveintent.conversions.coerce import exact
 MOST_CURRENCIES = 50
 """For so many currencies, a run keeps separate figures."""
 OTHERS = "others"
-"""Stands for all further currencies together, of which only the number of conversions is known."""
+"""The key for all further currencies together, for which only conversions are counted."""
 _WHOLE_FROM = 10_000
 """From this amount on, cents are not shown."""
 _HUGE_DIGITS = 15
@@ -28,7 +28,7 @@ _rough = Context(prec=15)
 
 
 class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The values of conversions in one currency, with their exact sum."""
+    """Figures about the values of conversions in one currency; the sum `total` is exact."""
 
     conversions: int
     total: Decimal = Decimal(0)
@@ -38,7 +38,7 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, values: Sequence[float | Decimal]) -> Amount:
-        """Return the figures of at least one value."""
+        """Return the figures of values; there must be at least one value."""
         lowest, highest = exact(min(values)), exact(max(values))
         negative = sum(value < 0 for value in values) if lowest < 0 else 0
         is_usual = lowest > -_MOST_CENTS and highest < _MOST_CENTS
@@ -73,7 +73,7 @@ def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
 
 
 Amounts = dict[str, Amount]
-"""The values of conversions by currency; the empty text stands for no currency."""
+"""Figures about the values of conversions, by currency; the empty text means no currency."""
 
 
 def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
@@ -86,7 +86,7 @@ def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
 
 
 class CurrencyFigures(msgspec.Struct):
-    """The values of conversions in one currency (empty: without a currency), for JSON."""
+    """The figures of an `Amount` for JSON; `currency` is empty for values without a currency."""
 
     currency: str
     conversions: int

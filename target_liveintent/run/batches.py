@@ -20,10 +20,10 @@ class Batches:
         self._size = size
         self._clock = clock
         self._open: dict[str, Batch] = {}
-        self.full: list[Batch] = []  # These wait for their reservation.
+        self.full: list[Batch] = []  # The batches that wait for their reservation.
         # This or another run is sending the events of these batches, which wait for the outcome.
         self.waiting: list[Batch] = []
-        self.reserved: deque[Batch] = deque()  # These wait until delivery has room.
+        self.reserved: deque[Batch] = deque()  # The batches that wait until delivery has room.
 
     def __bool__(self) -> bool:
         """Return whether a batch is closed and delivery does not have it yet."""
@@ -49,7 +49,9 @@ class Batches:
             self.close(stream)
 
     def divide(self, claims: Iterable[tuple[Batch, Claim]]) -> None:
-        """Divide all full and waiting batches; this does not change which STATEs they hold back.
+        """Divide full and waiting batches by what the ledger says about their events.
+
+        This does not change which STATEs the batches hold back.
 
         Events that this run must send go into reserved batches. Events that this or another run is
         sending go into waiting batches. Events that were sent before are left out.

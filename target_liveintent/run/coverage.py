@@ -1,4 +1,4 @@
-"""What delivered events have: which fields, which values, and how soon they were sent."""
+"""Counts which fields delivered events have, their values, and how soon they were sent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def timing_of(events: Sequence[Event], sent_at: Sequence[float]) -> Timing:
-    """Return how soon events were sent, each at its Unix time in `sent_at`."""
+    """Return how many events were sent soon; `sent_at` has the Unix time of each request."""
     ages = sorted([at - event.event_time for event, at in zip(events, sent_at, strict=True)])
     limits = (HOUR, DAY, 2 * DAY)
     return Timing(*(bisect.bisect_right(ages, limit) for limit in limits))
@@ -88,7 +88,7 @@ def _having(values: list[Any]) -> int:
 
 
 def amounts_of(events: Sequence[Event]) -> dict[str, Amount]:
-    """Return the values of events by currency; the empty text stands for no currency."""
+    """Return the figures of the values of events, by currency; empty means no currency."""
     values: defaultdict[str, list[float | Decimal]] = defaultdict(list)
     for event in events:
         purchase = event.purchase_data

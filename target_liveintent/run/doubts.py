@@ -33,8 +33,8 @@ _LEAST_EVENTS = 5
 _MOST_SOURCES = 5
 """The most values of the column `source` that are shown."""
 _SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
-"""If more than this share of the records, and at least so many, take the slower way, the log says
-so."""
+"""If more than this share of the records, and at least so many, take the slower way, the log gives
+their number."""
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -91,7 +91,7 @@ DOUBTS = {
     " decision ID. An ID of your own identifies nobody at LiveIntent. Map decision_id only to"
     " LiveIntent's own ID, which is the li_did in the URL of a page, or remove it from the map",
     "filter_removes_all": "the filter of the map removes all {records:,} records. A filter takes"
-    " each text but the empty one as true, also '0' and 'false', which CSV files have: write"
+    " each text that is not empty as true, also '0' and 'false', which CSV files have: write"
     " is_true(get('is_test')) instead of get('is_test')",
     "times_out_of_range": "{count:,} of {records:,} records are too old or in the future{cause}. A"
     " first run over older rows is normal. Otherwise, check what is mapped to event_time, and the"
@@ -102,7 +102,7 @@ DOUBTS = {
     " the API answered with a 200 and the IDs of other events. This run assumes that these IDs name"
     " the events that failed. Ask LiveIntent, and set partial_answer to what they name: failed,"
     " processed or unknown",
-    "slow_column": f"{_SLOW} of what is, or is not, in the column {{column}}",
+    "slow_column": f"{_SLOW} the column {{column}} has an unusual value or is missing",
     "slow_expression": f"{_SLOW} an expression of the map fails",
     "slow_chance": f"{_SLOW} the map uses rand or randint",
 }
@@ -124,7 +124,7 @@ def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Do
 
 
 def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
-    """Return how many events count as delivered by what a run assumes about a 200."""
+    """Return the doubt about events that count as delivered by an assumption about a 200."""
     if not counts.partly_answered:
         return None
     facts = {"count": counts.partly_answered, "delivered": counts.total.delivered}
@@ -132,7 +132,7 @@ def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
 
 
 def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[Doubt]:
-    """Yield the columns that many events lack, and identity columns that all events lack."""
+    """Yield a doubt for each column that many events lack, or identity column that all lack."""
     events = counts.events
     for field in FIELDS:
         name = field.name
@@ -192,13 +192,13 @@ def _is_frequent(count: int, events: int, least: int) -> bool:
 
 
 def _most_frequent_cause(counts: StreamCounts, about: str) -> UnusableCause | None:
-    """Return the most frequent cause that is known about a column or a reason."""
+    """Return the most frequent known cause for a column or a reason; None without a cause."""
     causes = counts.causes.get(about)
     return causes.most_common(1)[0][0] if causes else None
 
 
 def slower_way(counts: StreamCounts) -> Doubt | None:
-    """Return how many records of a stream took the slower way, if there are many of them."""
+    """Return the doubt about records that took the slower way; None if they are few."""
     causes = counts.noted(CAREFUL_WAY)
     records = counts.read - counts.filtered - counts.unmapped
     if causes.total() < _LEAST_SLOW_RECORDS or causes.total() <= records * _SLOW_RATIO:
@@ -213,9 +213,11 @@ def slower_way(counts: StreamCounts) -> Doubt | None:
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """What happened to records that were not sent for a reason, and what to do about it.
+    """What a reason for not sending records means, and what to do about these records.
 
     Attributes:
+        reason: A key of `REASONS`.
+        hints: The probable causes in streams, with what to do.
         says_all: Whether there is a hint for each stream that has the reason.
     """
 
@@ -231,7 +233,7 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> Advice:
-    """Return what to do about a reason, given the figures of the streams."""
+    """Return the advice about a reason, given the figures of the streams."""
     if reason == "invalid_source":
         return Advice(reason, tuple(_other_sources(streams)))
     if reason != "no_identity":

@@ -18,13 +18,13 @@ class RunKind(NamedTuple):
         name: The kind in the store and in the history.
         reads_source: Whether the records come from the user's source. If so, earlier runs may
             have sent the events of these records, and the setting `timezone` applies to them.
-        writes_state: Whether the source may continue after the last STATE of the run.
+        writes_state: Whether the run writes STATE, so that the source continues after this run.
         fixed_settings: Settings whose values the kind decides.
         left_in_store: Reasons for which a record keeps the dead letter that it came from. Such a
             record counts as not replayed.
-        renamed_reasons: Reasons that have another name in this kind, by their usual name. An event
-            of the source is only left untried if the API refused it before, so its dead letter says
-            `refused_by_api`.
+        renamed_reasons: The reason that replaces a reason in this kind, by the replaced reason. An
+            event of the source is only left untried if the API refused it before, so its dead
+            letter says `refused_by_api`.
     """
 
     name: str

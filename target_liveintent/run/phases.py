@@ -9,7 +9,7 @@ class Phase(enum.Enum):
     """What a run is doing; the value is the name of the phase in messages."""
 
     READING = "reading"
-    """Records come in."""
+    """The run reads records."""
     ENDING = "ending"
     """The input has ended, or a signal has stopped it. The run sends what was read."""
     FAILED = "failed"

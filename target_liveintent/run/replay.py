@@ -1,4 +1,4 @@
-"""A replay: which dead letters it sends, and how it converts them."""
+"""Chooses which dead letters a replay sends, and converts these dead letters to events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from target_liveintent.remarks import UnusableCause
 from target_liveintent.settings import Account, EventDefaults
 
 _JUDGED_AGAIN = "event_too_old"
-"""Events with this reason are sent if their window is open by the settings of the replay."""
+"""An event with this reason is sent if its window is open by the settings of the replay."""
 LETTER_COLUMNS = frozenset(IDENTITY_COLUMNS)
 """The columns of dead letters that identify a person; they need no map."""
 _NOT_KEPT = Unusable(UnusableCause("not_kept"))
@@ -95,16 +95,16 @@ class ReplayConverter(RecordConverter):
             return False
         account = self._account
         ours: dict[str, Any] = {"customer_id": account.customer_id, "api_host": account.host}
-        if positive_integer(record.get("pixel_id")) is None:  # The setting names its pixel.
+        if positive_integer(record.get("pixel_id")) is None:  # The pixel of the setting is used.
             ours["pixel_id"] = self._events.pixel_id
         return any(named.get(name) not in (None, value) for name, value in ours.items())
 
 
 def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:
-    """Return the further hashes of the person of a dead letter, which its event does not have.
+    """Return the hashes of the person of a dead letter that the event itself does not have.
 
-    None if these hashes are not known: the address could not be read, or somebody edited the dead
-    letter.
+    Return None if these hashes are unknown, because the address could not be read, or because
+    somebody edited the dead letter.
     """
     try:
         sent = {record[name] for name in ("md5", "sha2") if record.get(name) is not None}
@@ -117,9 +117,9 @@ def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:
 
 
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dead letter without texts that were scrubbed, unless somebody has edited them since.
+    """Return the columns of a dead letter, without scrubbed texts that nobody has edited since.
 
-    Scrubbed columns that an event needs become unusable, so that no setting fills them.
+    A scrubbed column that an event needs becomes unusable, so that no setting fills the column.
     """
     scrubbed = record.get("scrubbed")
     written = scrubbed if isinstance(scrubbed, dict) else {}

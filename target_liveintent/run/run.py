@@ -1,7 +1,7 @@
-"""The loop of a run: records come in, each gets its outcome, and STATE is written after that.
+"""The main loop of a run, which gives each record its outcome, and then writes STATE.
 
-All of it runs on the main thread. A conversion goes into a batch; a full batch is reserved in the
-store and handed to delivery; its result gives each event an outcome.
+The loop runs on the main thread. A conversion goes into a batch; the events of a full batch are
+reserved in the store and handed to delivery; the result of the batch gives each event its outcome.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ _ROOM_SECONDS = 0.05
 """Seconds between two checks whether delivery has room. After a fault, delivery has room for more
 batches, although no result has come."""
 _RESERVED_AT_ONCE = 8
-"""With so many full batches, the run asks the store: one transaction costs less than several."""
+"""The run asks the store about so many full batches at once: one transaction costs less than
+several."""
 _MOST_FULL = 16
-"""With so many full batches, the run asks even a store that took long to answer, such as 50 ms."""
+"""With so many full batches, the run asks the store even if answers take long, such as 50 ms."""
 _MOST_WAITING = 64
 """If more batches wait for the outcome of equal events, the run reads no further records."""
 _FAILED_GRACE_SECONDS = 5.0
@@ -43,19 +44,19 @@ _FAILED_GRACE_SECONDS = 5.0
 
 
 class RunParts(NamedTuple):
-    """What a run works with. Without `write_state`, the engine itself remembers its progress."""
+    """What a run uses. Without `write_state`, an engine such as Spark keeps its own progress."""
 
     clock: Clock
     delivery: DeliveryPool
     outcomes: Outcomes
     kind: RunKind
     write_state: Callable[[str], None] = lambda _: None
-    stop_reading: Callable[[], None] = lambda: None  # When the setting `limit` is reached.
+    stop_reading: Callable[[], None] = lambda: None  # Called when `limit` is reached.
     on_progress: Callable[[RunCounts, DeliveryStatus], None] = lambda *_: None
 
 
 class Run:
-    """One run: records go in, and each gets its outcome."""
+    """A run, which gives an outcome to each record that it takes."""
 
     def __init__(self, settings: Settings, parts: RunParts) -> None:
         self._parts = parts
@@ -81,7 +82,7 @@ class Run:
         )
         self._next_check = parts.clock.monotonic()
 
-    # What comes in
+    # Records
 
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
         """Give a record its outcome, or put its event into a batch; None is a filtered record."""
@@ -131,10 +132,10 @@ class Run:
         else:
             counts.dropped[rejection.reason] += 1
 
-    # What goes out
+    # Batches to send
 
     def submit(self, stream: str) -> None:
-        """Send a stream's batch, as soon as its events are reserved and delivery has room."""
+        """Close a stream's batch; its events are sent once they are reserved and there is room."""
         self._batches.close(stream)
         # A store may answer slowly. So the run waits for it less than half of the time, unless many
         # batches are full.
@@ -204,10 +205,10 @@ class Run:
             if not self._batches:
                 break
 
-    # What is due
+    # Work that is due
 
     def tick(self) -> None:
-        """Do what is due. Most calls return at once, so it may be called after every message."""
+        """Do the work that is due; called after each message, because most calls return at once."""
         now = self._clock.monotonic()
         if now < self._next_check:
             return
@@ -223,7 +224,7 @@ class Run:
         self._states.publish_due()
         self._parts.on_progress(self.counts, self._delivery.status)
 
-    # What comes back
+    # Results
 
     def _collect(self) -> None:
         """Settle the results that delivery has, and write outcomes if it is time."""
@@ -271,10 +272,10 @@ class Run:
             self._reject(result.batch.stream, rejection)
         self.gate.finish_batch(result.batch.number)
 
-    # How it ends
+    # The end
 
     def request_stop(self) -> None:
-        """Stop soon. Safe in a signal handler: it takes no lock."""
+        """Ask the run to stop soon. A signal handler may call this, as it acquires no lock."""
         self._stop.make(self._clock.monotonic())
         self._delivery.wake()
 
@@ -303,8 +304,10 @@ class Run:
     def abandon(self, failure: BaseException) -> None:
         """End a failed run: settle the batches that can be settled, and write a correct STATE.
 
-        If delivery and the store still work, deliver what was read before the failure. Raise a
-        second failure.
+        If delivery and the store still work, deliver what was read before the failure.
+
+        Raises:
+            Exception: If there is a second failure.
         """
         if self._phase is Phase.CLOSED:
             return  # Each record has its outcome.

@@ -1,11 +1,11 @@
-"""STATE: which STATE may be written, and the only place where it is written or withheld.
+"""Decides which STATE may be written, and when.
 
 A STATE is written after everything before it is durable. Two things can prevent this: a batch
 without an outcome (`StateGate`), and dead letters that may fail the run (`StatePublisher`).
 
 Batches are numbered as they are opened. Every record read before a STATE is in a batch with a
-smaller number than the next one to be opened, or has its outcome already. So a STATE may be written
-once all batches with smaller numbers are finished.
+smaller number than the next batch to be opened, or has its outcome already. So a STATE may be
+written once all batches with smaller numbers than this next batch are finished.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class StateGate:
         self._written: str | None = None
 
     def open_batch(self, beside: int | None = None) -> int:
-        """Return the number of a new batch. It holds back the same STATEs as the one `beside`."""
+        """Return the number of a new batch. It holds back the same STATEs as the batch `beside`."""
         number = self._next
         self._next += 1
         self._unfinished[number] = number if beside is None else self._unfinished[beside]
@@ -43,7 +43,7 @@ class StateGate:
     def hold(self, state: str) -> None:
         """Remember a STATE that was just read; it covers everything read before it."""
         if self._held and self._held[-1][0] == self._next:
-            self._held.pop()  # It waits for the same batches, so only the newer one matters.
+            self._held.pop()  # Both wait for the same batches, so only the newer STATE matters.
         self._held.append((self._next, state))
 
     @property
@@ -52,7 +52,7 @@ class StateGate:
         return bool(self._held)
 
     def due(self) -> str | None:
-        """Return the newest STATE that may be written, unless it was the last to be returned."""
+        """Return the newest STATE that may be written; None if it equals the last one returned."""
         oldest = min((self._next, *self._unfinished.values()))
         state = None
         while self._held and self._held[0][0] <= oldest:
@@ -74,14 +74,14 @@ class DeadLetterCheck(enum.Enum):
 
 
 class StatePublisher:
-    """Writes each STATE when it is due, unless the run may not write any more.
+    """Writes each STATE when it is due, as long as the run may write STATE.
 
     Args:
         gate: Holds the STATEs back until their batches are finished.
         counts: The figures of the run.
         percent: The setting `max_dead_letter_percent`.
-        write_outcomes: Writes all outcomes, and checks that the store has all of the run.
-        write_state: Writes a STATE to its reader.
+        write_outcomes: Writes all outcomes, and checks that the store has lost none of them.
+        write_state: Writes a STATE for the orchestrator.
         is_open: Whether the run may write STATE at all.
     """
 
@@ -104,7 +104,7 @@ class StatePublisher:
         self._letter_check = DeadLetterCheck.BEFORE_END
 
     def close(self) -> None:
-        """Write no STATE any more: the store may lack what comes before it."""
+        """Write no further STATE: the store may lack outcomes of records before it."""
         self._is_open = False
 
     def begin_end(self) -> None:
@@ -115,7 +115,7 @@ class StatePublisher:
         """Check the dead letters of the whole run, and write the last STATE.
 
         Raises:
-            TooManyRejectedError: If there are too many dead letters. No STATE is written then.
+            TooManyRejectedError: If there are too many dead letters. Then no STATE is written.
         """
         with self._closed_on_failure():
             self._check_dead_letters()
@@ -126,8 +126,8 @@ class StatePublisher:
         """Write the STATE that is due, if there is one.
 
         Raises:
-            TooManyRejectedError: If there are too many dead letters before a STATE, even before one
-                that is withheld: a run that delivers nothing must not read a million bad records.
+            TooManyRejectedError: If there are too many dead letters before a STATE, even if the
+                STATE is withheld: a run that delivers nothing must not read a million bad records.
             StorageError: If the outcomes or STATE cannot be written.
         """
         if not self._is_open:
@@ -143,7 +143,7 @@ class StatePublisher:
                 self._write_state(state)
 
     def _is_withheld(self) -> bool:
-        """Return whether a record was rejected, and nothing is delivered: the run may fail yet."""
+        """Return whether records were rejected but nothing is delivered: the run may still fail."""
         if self._letter_check is DeadLetterCheck.PASSED or self._counts.has_taken:
             return False
         return bool(self._counts.lost)

@@ -56,9 +56,9 @@ class StopRequest:
         """Return why a run that has not ended in time must fail; None if it still has time.
 
         Args:
-            now: The time.
+            now: The present time, in monotonic seconds.
             in_flight: How many batches are being sent.
-            elsewhere: The events that wait for another run, if any.
+            elsewhere: The events that wait for another run, or None.
         """
         if elsewhere is not None and not in_flight:
             grace = STOP_RETRY_SECONDS
@@ -74,7 +74,7 @@ class StopRequest:
 
 
 class EventLimit:
-    """Counts the events that a run may still send: the setting `limit`; None for any number."""
+    """Counts how many events a run may still send, by the setting `limit` (None: no limit)."""
 
     def __init__(self, limit: int | None) -> None:
         self.exists = limit is not None

@@ -1,7 +1,7 @@
 """A local stand-in for LiveIntent's Conversions API, for tests and experiments.
 
-It checks what the API checks, keeps the events that it accepts, and fails on request. It shares no
-code with the rest of the package, so that each of them reveals the other's mistakes.
+The sandbox checks what the API checks, keeps the events that it accepts, and fails on request. It
+shares no code with the rest of the package, so that a mistake in one does not hide in the other.
 """
 
 import contextlib

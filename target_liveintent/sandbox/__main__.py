@@ -24,8 +24,8 @@ def main(port: int, customer_id: str, auth_token: str) -> None:
     except ModuleNotFoundError as error:
         msg = "Packages are missing. Run: pip install 'target-liveintent[sandbox]'"
         raise click.ClickException(msg) from error
-    # Both signals raise KeyboardInterrupt, wherever the program is. SIGINT needs a handler because
-    # a shell starts background jobs with SIGINT ignored.
+    # Both signals raise KeyboardInterrupt. SIGINT needs a handler, because a shell starts
+    # background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:

@@ -1,7 +1,7 @@
-"""The API's contract: what it answers to a request, apart from scripted faults. Pure functions.
+"""The API's contract as pure functions: the answer to a request, apart from scripted faults.
 
-The rules are the schemas in `schemas.yaml`, and two that a schema cannot express: an event is in
-its window, and an integer is written without a fraction.
+The rules are the schemas in `schemas.yaml`, and two rules that a schema cannot express: the age of
+an event is in the window, and an integer is written without a fraction.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import msgspec
 import yaml
 
 SCHEMAS: Mapping[str, Any] = yaml.safe_load((files(__package__) / "schemas.yaml").read_bytes())
-"""The JSON schemas of what a request has, by name."""
+"""The JSON schemas of a batch, of an event and of their parts, by name."""
 
 # The validator also enforces `format`, which JSON Schema treats as an annotation by default. `mask`
-# keeps values out of its messages, which repeat them whole.
+# keeps values out of the validator's messages, which would repeat whole values.
 _BATCH = jsonschema_rs.Draft202012Validator(
     {"$ref": "#/$defs/ConversionBatch", "$defs": SCHEMAS},
     validate_formats=True,
@@ -32,16 +32,16 @@ _DAY = 86_400  # seconds
 _WINDOW_DAYS = 7
 _OFFLINE_WINDOW_DAYS = 30
 _MAX_PROBLEMS = 10
-"""Most problems to find in one request."""
+"""Maximum number of problems that are found in one request."""
 MAX_MESSAGE = 150
-"""Most characters of a message."""
+"""Maximum number of characters of a message."""
 
 Event = dict[str, Any]
 """One conversion event as it arrived, decoded from JSON."""
 
 
 class Outcome(str, Enum):
-    """The outcome of a request."""
+    """What the sandbox did with the events of a request."""
 
     ACCEPTED = "accepted"
     PARTIAL = "partial"
@@ -54,9 +54,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one request.
 
     Attributes:
-        status: None if the connection is closed without an answer.
-        accepted: The positions of the events that count as received.
-        problems: Why the answer is not a plain 204.
+        status: The HTTP status; None if the connection is closed without an answer.
+        accepted: The positions in the batch of the accepted events.
+        problems: The reasons why the answer is not 204.
     """
 
     outcome: Outcome
@@ -78,8 +78,9 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     ) -> tuple[Answer, list[Any]]:
         """Return the answer to a request that arrives at `now`, in Unix seconds.
 
-        The second value has the items in the body, which need not be events. The list is empty if
-        the body is not an array, or if the answer does not depend on the body.
+        Returns:
+            The answer, and the items in the body, which need not be events. The list is empty if
+            the body is not an array, or if the token or the customer ID is wrong.
         """
         if authorization != f"Bearer {self.auth_token}":
             return refuse(401, "the token is missing or wrong"), []
@@ -100,7 +101,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
 def broken_rules(batch: Any, now: float) -> Iterator[str]:
     """Yield the rules that a batch breaks if it arrives at `now`, in Unix seconds."""
-    # To ask whether a batch is valid takes a fraction of the time of a search for errors.
+    # `is_valid` takes a fraction of the time of `iter_errors`.
     if not _BATCH.is_valid(batch):
         for error in _BATCH.iter_errors(batch):
             yield problem(batch, error.message, *error.instance_path)
@@ -111,9 +112,9 @@ def broken_rules(batch: Any, now: float) -> Iterator[str]:
 
 
 def problem(batch: Any, rule: str, *path: str | int) -> str:
-    """Return in one line which rule the value at a path in a batch breaks.
+    """Return a line that says which rule is broken by the value at a path in a batch.
 
-    Like the messages of a real API, the line repeats the value and names the event's ID.
+    Like the message of a real API, the line contains the value and the event's ID.
     """
     if not path:
         return f"body: {rule}"
@@ -135,7 +136,7 @@ def refuse(
 ) -> Answer:
     """Return an answer with this status that accepts no event.
 
-    Its body has the format of LiveIntent's sister APIs. The format of the Conversions API itself is
+    The body has the format of LiveIntent's other APIs, because the format of the Conversions API is
     not published.
     """
     errors = [
@@ -156,15 +157,15 @@ def lookup(event: object, path: Sequence[str | int]) -> Any:
 
 
 def shorten(text: str, most: int) -> str:
-    """Return a text with at most this many characters."""
+    """Return a text unchanged, or its first `most` characters and "…" if it is longer."""
     return text if len(text) <= most else text[:most] + "…"
 
 
 def _other_rules(event: object, now: float) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield the path of each value that breaks a rule beyond schemas, and the rule.
+    """Yield the path and the broken rule for each value that breaks a rule outside the schemas.
 
-    The age windows are those of LiveIntent's guide, measured when the request arrives. A value of
-    the wrong type is left to the schema.
+    LiveIntent's guide defines the windows for the age of an event. The age is computed when the
+    request arrives. Only the schemas find a value of the wrong type.
     """
     for path in _INTEGERS:
         if type(lookup(event, path)) is float:  # JSON Schema accepts 1.0 as an integer.

@@ -1,6 +1,7 @@
 """The faults that people can script, and how each kind of fault changes an answer.
 
-A fault affects the next `times` requests. With null, it affects all requests until its removal.
+A fault affects the next `times` requests to which it applies. If `times` is null, it affects such
+requests until somebody removes it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 from target_liveintent.sandbox.contract import Answer, Event, Outcome, lookup, problem, refuse
 
 Accepted = Mapping[int, Event]
-"""The events of a request that are accepted unless a fault prevents it, by their positions."""
+"""The events of a request that are accepted without a fault, by their positions in the batch."""
 
 
 class _Fault(
@@ -22,7 +23,7 @@ class _Fault(
     times: Annotated[int, msgspec.Meta(ge=1)] | None = 1
 
     def matches(self, accepted: Accepted) -> bool:  # noqa: ARG002 - subclasses use it
-        """Return whether this fault applies to a request."""
+        """Return whether this fault applies to a request with these events."""
         return True
 
 
@@ -39,7 +40,7 @@ class Status(_Fault, kw_only=True, tag="status"):
     headers: dict[str, str] = {}
 
     def answer(self, accepted: Accepted) -> Answer:  # noqa: ARG002 - other kinds use it
-        """Return the answer that takes the place of the regular one."""
+        """Return an answer with the status and the headers of this fault."""
         said = f"scripted fault: status {self.status}"
         return refuse(self.status, said, outcome=Outcome.FAULT, headers=self.headers)
 
@@ -60,16 +61,16 @@ class Drop(_Fault, kw_only=True, tag="drop"):
 
 
 class _AboutEvents(_Fault, kw_only=True):
-    """A fault about the events that have one of these IDs, or all values of `where`.
+    """A fault about the events that have one of `event_ids`, or all values in `where`.
 
-    `where` maps dotted paths to values.
+    `where` maps paths such as `userData.ip` to values.
     """
 
     event_ids: frozenset[str] = frozenset()
     where: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        """Reject a fault that is about no event."""
+        """Raise a `ValueError` if the fault has neither `event_ids` nor `where`."""
         if not self.event_ids and not self.where:
             msg = "A fault of this kind needs `event_ids` or `where`"
             raise ValueError(msg)
@@ -89,16 +90,16 @@ class _AboutEvents(_Fault, kw_only=True):
 
 
 class Refuse(_AboutEvents, kw_only=True, tag="refuse"):
-    """Answers 400 to a batch that contains one of the given events."""
+    """Answers 400 to a batch that contains one of the selected events."""
 
     def answer(self, accepted: Accepted) -> Answer:
-        """Return a refusal that names the given events."""
+        """Return a refusal that names the selected events."""
         rule = "refused by a scripted fault"
         return refuse(400, *(problem(accepted, rule, n) for n in self._selected(accepted)))
 
 
 class Partial(_AboutEvents, kw_only=True, tag="partial"):
-    """Answers 200, accepts all other events, and names those that `failed` or were `processed`."""
+    """Answers 200, accepts all but the selected events; `names` says which IDs the body lists."""
 
     names: Literal["failed", "processed"] = "failed"
 

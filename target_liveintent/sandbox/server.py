@@ -1,4 +1,4 @@
-"""Runs the sandbox on a port of this machine, in its own thread, with all its HTTP routes."""
+"""Serves the sandbox over HTTP on a port of this machine, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from target_liveintent.sandbox.contract import Contract
 from target_liveintent.sandbox.store import Store
 
 _HOST = "127.0.0.1"
-"""Where the sandbox listens; other machines cannot reach it."""
+"""The address on which the sandbox listens; other machines cannot reach this address."""
 _JSON = "application/json"
 _TICK = 0.1  # seconds between two looks at whether the server stops, during a scripted latency
 
 
 class _Query(msgspec.Struct, forbid_unknown_fields=True):
-    """How many accepted events to list, and a text that their JSON contains."""
+    """The query of GET /events: how many events to list, and a text that their JSON contains."""
 
     limit: Annotated[int, msgspec.Meta(ge=1)] = 10
     search: str = ""
@@ -46,7 +46,7 @@ class Sandbox(Store):
             assert sandbox.stats.accepted == 3
 
     The requests stay readable after the block, and the sandbox can be started again. Port 0 means
-    any free port. `clock` returns the Unix time by which events get their age.
+    any free port. `clock` returns the Unix time at which the ages of events are computed.
     """
 
     url: str
@@ -59,7 +59,7 @@ class Sandbox(Store):
         auth_token: str = "sandbox-token",  # noqa: S107 - made up
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Start empty; `with` starts the server."""
+        """Create a sandbox without requests; `with` starts the server."""
         super().__init__()
         self._port = port
         self._contract = Contract(customer_id=customer_id, auth_token=auth_token)
@@ -71,9 +71,9 @@ class Sandbox(Store):
         Raises:
             OSError: If the port is taken.
         """
-        # Bound here and not by uvicorn, which would exit the process if the port is taken. The
-        # second socket object knows that its protocol is TCP; the first object does not. Otherwise,
-        # asyncio would leave Nagle's algorithm on, which delays answers by some 40 ms.
+        # The port is bound here, because uvicorn would exit the process if the port is taken. Only
+        # the second socket object knows that its protocol is TCP. Without it, asyncio would leave
+        # Nagle's algorithm on, which delays answers by some 40 ms.
         bound = socket.create_server((_HOST, self._port), backlog=128)
         listener = socket.socket(fileno=bound.detach())
         app = Starlette(routes=self._routes(), exception_handlers={HTTPException: _error_response})
@@ -103,7 +103,7 @@ class Sandbox(Store):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop within a second or two, after answering the requests in progress."""
+        """Answer the requests in progress, and stop the server within a second or two."""
         self._server.should_exit = True
         self._thread.join(timeout=5)
 
@@ -189,10 +189,10 @@ class Sandbox(Store):
 
 
 class _Drop(Response):
-    """Closes the client's connection without an answer, for which ASGI has no message."""
+    """Closes the connection to the client without an answer; ASGI has no message for this."""
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:  # noqa: ARG002
-        """Abort the connection, and wait until uvicorn notices and expects no response."""
+        """Abort the connection, and wait until uvicorn notices this and expects no response."""
         receive.__self__.transport.abort()  # `receive` is a method of uvicorn's request.
         while (await receive())["type"] != "http.disconnect":
             pass

@@ -1,7 +1,7 @@
-"""The page that shows what arrived, as HTML without e-mail addresses.
+"""Renders the page that shows the requests, as HTML without e-mail addresses.
 
-The page treats everything that arrived as hostile: the templates escape each value, and the content
-security policy lets the page load nothing but its own files.
+The content of each request may be hostile. So the templates escape each value, and the content
+security policy lets the page load only its own files.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _HEADERS = {
 }
 
 _SHOWN = 50
-"""How many batches and events the page shows."""
+"""Maximum number of batches, and of events, that the page shows."""
 MASK = "•••@•••"
-"""Takes the place of an e-mail address."""
+"""The text that replaces an e-mail address."""
 _WORD = re.compile(r"""[^\s"\\/?&=,;:<>()\[\]{}]+""")
 _COVERAGE = (
     *("md5", "sha2", "decisionId", "ip", "ua", "idfa", "aaid"),
@@ -45,12 +45,12 @@ _COVERAGE = (
 
 
 def mask_addresses(text: str) -> str:
-    """Replace each word of a text that looks like an e-mail address."""
+    """Return a text with `MASK` in place of each word that looks like an e-mail address."""
     return _WORD.sub(lambda word: MASK if "@" in word[0] or "%40" in word[0] else word[0], text)
 
 
 def _to_text(value: Any, most: int = 80) -> str:
-    """Return any JSON value as a short text without addresses."""
+    """Return any JSON value as a short text without e-mail addresses."""
     if value is None:
         return ""
     # Mask before shortening: otherwise the first half of an address could remain.
@@ -83,12 +83,12 @@ _TEMPLATES = Jinja2Templates(env=_ENVIRONMENT)
 
 
 def response(request: Request, template: str, context: dict[str, Any]) -> Response:
-    """Return a page that the browser may neither keep nor connect with other sites."""
+    """Return a page with headers that forbid the browser to keep it or to contact other sites."""
     return _TEMPLATES.TemplateResponse(request, template, context, headers=_HEADERS)
 
 
 def index(request: Request, store: Store, customer_id: str) -> Response:
-    """Return the page of what arrived, with the newest batches and events."""
+    """Return the main page, with the counts, the faults, and the newest batches and events."""
     batches = store.requests[: -_SHOWN - 1 : -1]
     items = (item for batch in batches for item in reversed(batch.items))
     context = {

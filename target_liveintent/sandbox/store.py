@@ -1,4 +1,4 @@
-"""Keeps the newest requests that arrived, exact counts of all of them, and the active faults."""
+"""Keeps the newest requests, exact counts of all requests, and the active faults."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ from target_liveintent.sandbox.contract import Answer, Event, Outcome, lookup
 from target_liveintent.sandbox.faults import Fault, Latency
 
 _KEPT = 1_000
-"""How many requests are kept."""
+"""Maximum number of requests that are kept."""
 
 
 class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, with the Unix time of its arrival. A body that is not an array is kept as "[]"."""
+    """A request and its answer.
+
+    Attributes:
+        number: The position among all requests since the last reset, from 1.
+        received_at: The Unix time of the arrival, in seconds.
+        events: The number of items in the body.
+        body: The body; "[]" if the body is not a JSON array.
+    """
 
     number: int
     received_at: float
@@ -61,11 +68,11 @@ class Stats(msgspec.Struct):
     Attributes:
         accepted: Accepted events.
         arrived: Events in all requests, accepted or not.
-        by_status: Requests by status, as text, or "dropped".
+        by_status: Requests by HTTP status, as text; "dropped" if there was no answer.
         largest_batch: The most events in one request, including refused requests.
         duplicates: Accepted events whose eventId had been accepted before.
-        coverage: The accepted events that have a field, by its name, which is unique across the
-            objects of an event.
+        coverage: The accepted events that have a field, by the name of the field. No two objects of
+            an event have a field of the same name.
     """
 
     accepted: int = 0
@@ -79,19 +86,19 @@ class Stats(msgspec.Struct):
 
 
 class Store:
-    """Keeps what arrived and the active faults. Safe to use from any thread.
+    """Keeps requests and the active faults. Any thread may use a store.
 
     Attributes:
         stats: Exact counts, which include requests that are no longer kept.
-        faults: The active faults, by their numbers, in the order in which they apply. `times` is
-            how often they still apply.
+        faults: The active faults, by their numbers, in the order in which they apply. The `times`
+            of a fault is how often it still applies.
     """
 
     stats: Stats
     faults: dict[int, Fault]
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Create a store without requests and faults."""
         self._lock = threading.Lock()
         self._requests: deque[LoggedRequest] = deque(maxlen=_KEPT)
         self._fault_numbers = count(1)
@@ -106,7 +113,7 @@ class Store:
             self._seen: set[int] = set()
 
     def add(self, items: Sequence[Any], answer: Answer, *, body: bytes, received_at: float) -> None:
-        """Add a request, whose body has these items, with its answer."""
+        """Add a request with these items in its body, and count the request and its answer."""
         accepted = [items[index] for index in answer.accepted]
         with self._lock:
             self.stats.requests += 1
@@ -148,7 +155,7 @@ class Store:
         """Script faults, each described by a JSON object as in POST /faults.
 
         Raises:
-            ValueError: If any description is invalid; none of the faults is added then.
+            ValueError: If any description is invalid. In this case, no fault is added.
         """
         faults = msgspec.convert(descriptions, tuple[Fault, ...])
         with self._lock:
@@ -161,7 +168,7 @@ class Store:
             self.faults = {n: fault for n, fault in self.faults.items() if number not in (n, None)}
 
     def apply_faults(self, items: Sequence[Any], regular: Answer) -> tuple[Answer, float]:
-        """Return the answer to a request and its delay in seconds, and use up faults.
+        """Apply the faults to a request; return the answer and its delay in seconds.
 
         The first matching fault that replaces the answer applies; latencies add up. `items` are the
         items in the body, and `regular` is the answer without faults.
@@ -177,12 +184,12 @@ class Store:
                 elif answer is None:
                     answer = fault.answer(accepted)
                 else:
-                    continue  # It replaces the answer to another request.
+                    continue  # This fault stays for a later request.
                 self._use_up(number)
         return answer or regular, delay
 
     def _use_up(self, number: int) -> None:
-        """Count that a fault has applied once more, and remove it after the last time."""
+        """Reduce the remaining `times` of a fault, and remove the fault after the last time."""
         fault = self.faults[number]
         if fault.times is not None:
             fault.times -= 1

@@ -1,4 +1,4 @@
-"""Reads the files of BATCH messages record by record: JSON lines, plain or gzip, and Parquet."""
+"""Reads the records in the files of BATCH messages: JSON lines (plain or gzip) or Parquet."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from target_liveintent.singer.reader import Message, MessageReader, decode_objec
 
 
 def process_batch(reader: MessageReader, message: Message) -> None:
-    """Pass the records of a BATCH message to the function that takes the stream's records.
+    """Pass each record of a BATCH message to the function that is registered for the stream.
 
-    The reader ticks after each record. This function ends when the reader is stopped.
+    After each record, this calls `reader.goes_on`, and returns early if the result is False.
     """
     process = reader.process_of(message)
     for record in batch_records(message.encoding or {}, message.manifest or []):
@@ -28,13 +28,15 @@ def process_batch(reader: MessageReader, message: Message) -> None:
 
 
 def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield the records of a BATCH message, without reading a whole file at once.
+    """Yield the records of a BATCH message, without loading a whole file into memory.
 
-    The `encoding` has a `format` and a `compression`; the `manifest` holds URLs or paths of files.
+    Args:
+        encoding: The `format` and the `compression` of the files.
+        manifest: The URLs or paths of the files.
 
     Raises:
-        InputError: If a file cannot be read, or has a kind that is not supported. The message
-            leaves out the URL of a remote file, because the URL may contain credentials.
+        InputError: If a file cannot be read, or its format is not supported. The error leaves out
+            the URL of a remote file, because the URL may contain credentials.
     """
     kind, compression = str(encoding.get("format")), str(encoding.get("compression") or "none")
     if kind != "parquet" and (kind != "jsonl" or compression not in {"none", "gzip"}):
@@ -62,7 +64,7 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
 
 
 def _place(url: str) -> tuple[str, str]:
-    """Return the path or URL for `open_anywhere`, and the file's name in messages."""
+    """Return the path or URL that `open_anywhere` opens, and a name of the file for messages."""
     parts = urlsplit(url)
     is_file = parts.scheme == "file"
     if is_url(url) and not is_file:
@@ -87,13 +89,17 @@ def _parquet_rows(file: IO[bytes], name: str) -> Iterator[dict[str, Any]]:
         import pyarrow as pa  # noqa: PLC0415 (an extra)
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
-        msg = "to read Parquet files of BATCH messages, pip install 'target-liveintent[parquet]'"
+        msg = (
+            "a BATCH message has Parquet files, but pyarrow is not installed: run"
+            " pip install 'target-liveintent[parquet]'"
+        )
         raise InputError(msg) from None
     try:
         with pq.ParquetFile(file) as table:
             for group in range(table.num_row_groups):
                 yield from table.read_row_group(group).to_pylist()
-    except (pa.ArrowException, ArithmeticError, ValueError) as error:  # (Their texts hold values.)
+    # The texts of these errors may contain values of records.
+    except (pa.ArrowException, ArithmeticError, ValueError) as error:
         msg = (
             f"{name} is not a Parquet file, or has a value that Python cannot represent, such as a"
             f" time beyond the year 9999 ({type(error).__name__})"

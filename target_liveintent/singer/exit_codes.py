@@ -1,4 +1,4 @@
-"""The last line of a run that fails, and its exit code."""
+"""Logs why a run failed, without data of records, and chooses the exit code."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _INPUT_FAILURES = (
     exceptions.RecordsWithoutSchemaException,
     exceptions.InvalidJSONSchema,
 )
-"""Exceptions of the SDK whose text is all that the user needs."""
+"""Exceptions of the SDK for wrong input. Their texts contain no values of a record."""
 
 
 @contextlib.contextmanager
 def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None]:
-    """End the process on a failure: with exit code 2 if a setting is wrong, else with 1.
+    """Log an exception and exit the process: with code 2 if a setting is wrong, else with 1.
 
-    The logger takes the line that describes the failure; `ending` is added to it.
+    The log line describes the failure in words, and ends with the text `ending`.
     """
     try:
         yield
@@ -37,14 +37,14 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
             frames = _frames(failure.__traceback__)
             logger.error("this is a bug. Please report it with these lines:\n%s", frames)  # noqa: TRY400
         text = described.words
-        if "\n" in text:  # The message ends with a block of lines to paste.
+        if "\n" in text:  # The text ends with lines of YAML to paste: the ending is a comment.
             ending = ending and f" #{ending}"
         logger.error("%s%s", text, ending)  # noqa: TRY400
         sys.exit(2 if isinstance(failure, ConfigurationError) else 1)
 
 
 def failure_of(exception: BaseException) -> Failure:
-    """Return why a run failed, as a value without any data of a record."""
+    """Convert an exception to a `Failure`, which contains no data of a record."""
     if isinstance(exception, RunError):
         return exception.failure
     if isinstance(exception, _INPUT_FAILURES):
@@ -53,14 +53,14 @@ def failure_of(exception: BaseException) -> Failure:
 
 
 def log_unhandled(logger: logging.Logger) -> None:
-    """Log the failures that Python would otherwise print, with texts, to standard error.
+    """Log warnings, and log unhandled exceptions without their texts.
 
-    The failures are warnings, and unhandled exceptions of the process, of a thread, or during the
-    deletion of an object.
+    Otherwise, Python would print both to standard error, texts included. An exception may be
+    unhandled in the main thread, in another thread, or while an object is deleted.
     """
 
     def log(kind: type[BaseException], frames: TracebackType | None) -> None:
-        logger.error("nothing handled an exception, %s:\n%s", kind.__name__, _frames(frames))
+        logger.error("the exception %s was not handled:\n%s", kind.__name__, _frames(frames))
 
     logging.captureWarnings(capture=True)
     sys.excepthook = lambda kind, _, frames: log(kind, frames)

@@ -1,4 +1,4 @@
-"""Compares the result of a recorded stream with the file of `--expect`."""
+"""Compares the events and rejections of a recorded stream with the file of `--expect`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.privacy.redaction import without_secrets
 
 _MOST_PARTS = 100
-"""The most events and rejections whose differences are shown."""
+"""Maximum number of events and rejections whose differences are shown."""
 _Parts = dict[str, msgspec.Raw]
-"""The counts, events and rejections of each stream, by names such as `orders: event 7`."""
+"""The counts, events and rejections of all streams in JSON, by a name like `orders: event 7`."""
 
 
 def compare(plans: Sequence[Explained], path: str) -> Expectation:
-    """Compare the result of the records with a file; write the file if it does not exist.
+    """Compare events and rejections with those in a file; create the file if it does not exist.
+
+    Args:
+        plans: The counts, events and rejections of each stream map.
+        path: The path of the file.
 
     Raises:
-        InputError: If there are no records, or the file was not written by this function.
+        InputError: If the input has no records, or this function has not written the file.
         StorageError: If the file cannot be read or written.
     """
     if not any(plan.counts.read for plan in plans):
@@ -79,12 +83,12 @@ def _parts_of(explained: Explained) -> Iterator[tuple[str, Any]]:
 
 
 def _formatted(text: bytes | msgspec.Raw) -> str:
-    """Return JSON with a line for each value. Numbers keep their digits, keys their order."""
+    """Return indented JSON with each value on its own line, and with the same digits and order."""
     return msgspec.json.format(bytes(text), indent=2).decode()
 
 
 def _difference(before: _Parts, now: _Parts, path: str) -> Iterator[str]:
-    """Yield a diff of each part that differs; the order of the parts does not matter.
+    """Yield the lines of a diff for each part that differs; the order of the parts may differ.
 
     A diff of the whole text would take minutes if thousands of events differ.
     """
@@ -97,6 +101,6 @@ def _difference(before: _Parts, now: _Parts, path: str) -> Iterator[str]:
         yield f"@@ {name} @@"
         was, is_now = (parts.get(name, "").splitlines() for parts in (old, new))
         diff = difflib.unified_diff(was, is_now, n=1_000, lineterm="")
-        yield from itertools.islice(diff, 3, None)  # `@@ name @@` replaces its heading.
+        yield from itertools.islice(diff, 3, None)  # Skips the diff's own heading.
     if hidden := differing[_MOST_PARTS:]:
         yield f"@@ and {len(hidden):,} more @@"

@@ -1,7 +1,6 @@
 """Explains what a run would do with an input: how its streams and first records become events.
 
-This module sends, writes and keeps nothing. It reads and converts records with the parts of a run:
-reader, stream maps, validator and record converter.
+This module sends no event. It reads, validates and converts records with the same code as a run.
 """
 
 from __future__ import annotations
@@ -44,15 +43,15 @@ from target_liveintent.singer.streams import (
 from target_liveintent.system import open_private
 
 _CLOCK_AFTER = 2
-"""Events of a recording get their age so many seconds after the newest event, because the API
-requires an event time before the time of sending."""
+"""Seconds from the newest event of a recording to the time at which the ages of its events are
+computed. The API requires an event time before the time of sending."""
 _NO_INPUT = (
-    "no input: the tap has written nothing, because it ended early or no stream is selected in it,"
-    " or the FILE is empty. explain needs a Singer stream"
+    "the input is empty. Perhaps the tap ended early, no stream is selected in the tap, or the FILE"
+    " is empty. Give explain the output of a tap"
 )
 _NO_STREAM = (
-    "the input has no records and no SCHEMA, so there is nothing to explain. If the tap found"
-    " nothing new, run it without its STATE"
+    "the input has no records and no SCHEMA, so there is nothing to explain. If the tap found no"
+    " new records, run the tap without its STATE"
 )
 
 
@@ -65,14 +64,20 @@ def explain_input(  # noqa: PLR0913 (an argument for each thing that decides)
     max_dead_letter_percent: int,
     show_code: bool = False,
 ) -> Explanation:
-    """Explain what a run would do with a Singer stream.
+    """Return an explanation of what a run would do with a Singer stream.
 
-    `expected` is the file to compare with; ages then count up to the newest event. With
-    `show_code`, the result includes the generated code of each stream.
+    Args:
+        source: The Singer stream.
+        maps: The stream maps.
+        rules: The settings for the records.
+        expected: The path of a file with the expected events and rejections. If it is given, the
+            age of an event is computed at the time of the newest event.
+        max_dead_letter_percent: The setting of this name.
+        show_code: Whether the explanation includes the generated code of each stream.
 
     Raises:
-        RunError: If the input or the file cannot be used. The message has the number of a line, not
-            its content.
+        RunError: If the input or the file cannot be used. The error has the number of the line, but
+            not its content.
     """
     given, names = read_input(source), maps.names
     plans = explained_streams(given, maps, rules, from_recording=expected is not None)
@@ -90,9 +95,9 @@ def explain_input(  # noqa: PLR0913 (an argument for each thing that decides)
 
 
 def write_config(source: IO[str], path: str) -> Iterator[str]:
-    """Write a configuration for the streams of an input, and yield the lines to print.
+    """Write a proposed configuration for the streams of an input, and yield the lines to print.
 
-    Only its owner can read the new file, because it will hold a token.
+    Only the owner of the new file can read the file, because users put a token into it.
 
     Raises:
         InputError: If the input has no stream.
@@ -113,9 +118,9 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
         stream.write(text)
     yield (
         f"The proposed configuration is in '{path}'. Fill in customer_id, auth_token and pixel_id,"
-        " set timezone to the zone of times that have none, answer what a __filter__ asks, and"
-        " check each line of the map. To see what a run would send, explain the same input with"
-        f" --config {path}"
+        " set timezone to the time zone of times that name no zone, answer the question in each"
+        " __filter__, and check each line of the map. To see what a run would send, explain the"
+        f" same input with --config {path}"
     )
 
 
@@ -123,9 +128,12 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
 
 
 class Input(NamedTuple):
-    """The parts of an input that count: each new or changed SCHEMA, and the first records.
+    """The content of a Singer stream.
 
-    Each record comes with the index of the SCHEMA before it.
+    Attributes:
+        schemas: The stream of each new or changed SCHEMA, in the order of the input.
+        records: The first records, each with the index in `schemas` of the SCHEMA before it.
+        notes: Sentences for the user about the reading.
     """
 
     schemas: list[Stream]
@@ -134,12 +142,12 @@ class Input(NamedTuple):
 
     @property
     def streams(self) -> dict[str, Stream]:
-        """The streams by name, each with its last SCHEMA."""
+        """The last SCHEMA of each stream, by the stream's name."""
         return {stream.name: stream for stream in self.schemas}
 
 
 def read_input(source: IO[str]) -> Input:
-    """Read a Singer stream.
+    """Read the SCHEMAs and the first `MAX_RECORDS` records of a Singer stream.
 
     Raises:
         InputError: If the input is not a Singer stream, or has no stream.
@@ -176,14 +184,14 @@ def read_input(source: IO[str]) -> Input:
 def explained_streams(
     given: Input, maps: StreamMaps, rules: RecordRules, *, from_recording: bool = False
 ) -> list[Explained]:
-    """Return the result of each map for each stream and its records.
+    """Return what each stream map makes of its stream and the stream's records.
 
-    The age of an event counts up to now, or, with `from_recording`, up to the newest event: so the
-    result of a recording never changes.
+    The age of an event is computed at the present time. With `from_recording`, it is computed at
+    the time of the newest event, so that the result of a recording never changes.
     """
     if not from_recording:
         return _explained_at(time.time, given, maps, rules)
-    # Before all times, each event is in the future.
+    # With a clock before all times, each event is rejected, because it lies in the future.
     too_early = _explained_at(lambda: -math.inf, given, maps, rules)
     rejections = [rejection for explained in too_early for rejection in explained.rejections]
     times = [unix_time(one.columns.get("event_time"), rules.events.zone) for one in rejections]
@@ -218,7 +226,7 @@ def _taker(
     rules: RecordRules,
     now: Callable[[], float],
 ) -> Callable[[dict[str, Any]], None]:
-    """Return a function that converts a record after a SCHEMA, and keeps the result."""
+    """Return a function that converts a record, and adds the result to `explained`."""
     if not explained.take_schema(stream, plan, rules.events):
         return lambda record: explained.add(record, None, None)
     converter = RecordConverter(stream, plan, rules.events, rules.suppressions, now)

@@ -14,19 +14,19 @@ from target_liveintent.errors import StorageError
 from target_liveintent.system import Alarm
 
 STOP_SECONDS = 19.0
-"""Seconds from the first signal to the end of the process in any case; we promise 20."""
+"""Maximum seconds from the first signal to the end of the process; users are promised 20."""
 _REPEATED_SECONDS = 2.0
-"""Seconds after which a second signal counts: Meltano sends two signals for one Ctrl-C."""
+"""A second signal within so many seconds is ignored: Meltano sends two signals for one Ctrl-C."""
 _LOG_SECONDS = 0.5
-"""Seconds that the last log line may take, because perhaps nobody reads standard error."""
+"""Maximum seconds to write the last log line. The write blocks if nobody reads standard error."""
 
 
 def write_state(state: str) -> None:
-    """Write a STATE to standard output; raises a `StorageError` if that is not possible."""
+    """Write a STATE to standard output; raise a `StorageError` if the write fails."""
     try:
         _write_all(f"{state}\n")
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # So that nothing is flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Otherwise, the flush at exit fails, too.
         msg = f"STATE cannot be written to standard output: {error.strerror}"
         raise StorageError(msg) from None
 
@@ -45,13 +45,16 @@ def _write_all(text: str) -> None:
 
 
 class StopSignals:
-    """Takes the signals that stop a run.
+    """Handles the signals that stop a run.
 
-    The first signal, `received`, asks the run to stop, and sets an alarm. The alarm ends the
-    process if the run has not ended by then, because it waits for a pipe that nobody reads or for
-    a database that does not answer. A second signal ends the process at once. STATE stays correct
-    after the alarm or the second signal, as it does after SIGKILL. The last log line ends with
-    `then`, which says how the rest of the events are sent.
+    The first signal asks the run to stop, and sets an alarm. The alarm ends the process if the run
+    has not ended within `STOP_SECONDS`, for example because nobody reads a pipe or the database
+    does not answer. A second signal ends the process at once. STATE stays correct after the alarm
+    or the second signal, as after SIGKILL. The last log line ends with the text `then`, which says
+    how the remaining events are sent.
+
+    Attributes:
+        received: The number of the first signal; None before a signal arrives.
     """
 
     def __init__(self, logger: logging.Logger, then: str) -> None:
@@ -63,9 +66,10 @@ class StopSignals:
         self.received: int | None = None
 
     def note(self, number: int) -> bool:
-        """Take a signal, in Python's handler; return whether it is the first one.
+        """Note a signal, and return whether it is the first signal.
 
-        This takes no lock: the handler may have interrupted the code that holds the lock.
+        Python's signal handler calls this method. The method acquires no lock, because the handler
+        may have interrupted the code that holds the lock.
         """
         now = time.monotonic()
         if self.received is None:
@@ -78,7 +82,7 @@ class StopSignals:
         return False
 
     def close(self) -> None:
-        """Cancel the alarm: the run has come to its end."""
+        """Cancel the alarm, because the run has ended."""
         self._is_over = True
         if self._alarm is not None:
             self._alarm.cancel()

@@ -1,4 +1,4 @@
-"""A replay: the dead letters of the store, or of a file, are the input of a run."""
+"""Runs a replay, whose input is the dead letters of the store or of a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from target_liveintent.store.dead_letters import imported, letters_in
 from target_liveintent.store.run_store import RunStore
 
 _MOST_REFUSED = 100
-"""So many events that the API refuses for the first time fail a replay that delivers nothing."""
+"""A replay that delivers nothing fails if the API refuses so many events for the first time."""
 
 
 def replay_letters(
@@ -27,9 +27,13 @@ def replay_letters(
     letters: Iterable[tuple[LetterKey, dict[str, Any]]],
     is_stopped: Callable[[], bool],
 ) -> None:
-    """Send each dead letter, drop it, or leave it in the store, until the end or `is_stopped`.
+    """Send or drop each dead letter, or leave it in the store.
+
+    This reads no further dead letter after `is_stopped` returns True.
 
     Raises:
+        AllRefusedError: If the API refused all events, and at least `_MOST_REFUSED` for the first
+            time.
         RunError: If a dead letter that was read has no outcome.
     """
     counts = run.counts.of(DEAD_LETTERS)
@@ -50,22 +54,25 @@ def replay_letters(
 def letters_to_replay(
     source: IO[str] | None, account: Account, events: EventDefaults, store: RunStore
 ) -> Iterator[tuple[LetterKey, dict[str, Any]]]:
-    """Yield the dead letters of the store, or of the file `source`, which imports them first."""
+    """Yield the key and the record of each dead letter in the store, or in the file `source`.
+
+    Dead letters of a file are first imported into the store.
+    """
     if source is not None:
-        # The import begins only after the whole file could be read.
+        # The whole file is read before the import, so that a malformed file imports nothing.
         imports = [imported(record, account, events) for record in letters_of(source)]
         letters = {letter.key: letter for letter in imports}
         store.import_letters(letters.values())
         for key, letter in letters.items():
             yield key, dict(letter.record)
         return
-    # (A letter that is rejected again may get a key behind this key.)
+    # The letters of this run are left out: a letter that is rejected again may get a later key.
     for key, text in letters_in(store.database, store.number):
         yield key, decode_object(text.encode())
 
 
 def letters_of(source: IO[str]) -> list[dict[str, Any]]:
-    """Return the dead letters of a Singer stream; raise an error for other streams."""
+    """Return the records of a stream of dead letters; raise an `InputError` for other streams."""
     letters: list[dict[str, Any]] = []
     reader = MessageReader(lambda: None)
     reader.pass_records(DEAD_LETTERS, None, letters.append)
@@ -76,6 +83,7 @@ def letters_of(source: IO[str]) -> list[dict[str, Any]]:
 def _check_stream(message: Message) -> None:
     if message.stream != DEAD_LETTERS:
         msg = (
-            f"the file is not a stream of {DEAD_LETTERS}, which dead-letters --format=singer prints"
+            f"the file is not a stream of {DEAD_LETTERS}: replay a file that"
+            " target-liveintent dead-letters --format=singer has written"
         )
         raise InputError(msg)

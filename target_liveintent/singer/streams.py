@@ -1,4 +1,4 @@
-"""Registers the streams of a run, and makes the plans for the records of each stream."""
+"""Registers and checks the streams of a run, and validates their records."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from target_liveintent.singer.reader import Message, decode_object, stream_of
 from target_liveintent.store.delivered import DELIVERED_EVENTS
 
 _OWN_STREAMS = frozenset({DELIVERED_EVENTS, DEAD_LETTERS})
-"""Streams that this program prints. A run does not accept them as input."""
+"""Streams that this program prints, and that a run does not accept as input."""
 
 
 class StreamRegistry:
-    """The streams that the tap has sent so far; the logger takes the warnings about them.
+    """Keeps the SCHEMAs that the tap has sent so far, and logs warnings about the stream maps.
 
     Attributes:
-        has_events: Whether any stream can become events, or is Meltano's test stream.
+        has_events: Whether a stream can give events, or is Meltano's test stream.
     """
 
     def __init__(self, maps: StreamMaps, events: EventDefaults, logger: logging.Logger) -> None:
@@ -54,13 +54,14 @@ class StreamRegistry:
         """Register the stream of a SCHEMA message.
 
         Returns:
-            The stream, and each of its plans with a flag: whether the plan gives events. None if
-            the same SCHEMA has come before.
+            The stream, and each plan of the stream with True if the plan gives events. None if
+            the tap repeats a SCHEMA without a change.
 
         Raises:
             InputError: If the message is malformed.
             ConfigurationError: If `__key_properties__` names a column that mapped records lack.
-            StreamMappingError: If the user wants events from the stream, but it can give none.
+            StreamMappingError: If the configuration names the stream, but the stream can give no
+                events.
         """
         name = stream_of(message)
         known = (bytes(message.schema), message.key_properties)
@@ -75,7 +76,7 @@ class StreamRegistry:
         return stream, checked
 
     def warn_at_end(self) -> None:
-        """Warn if the input was empty, or had only a similar name for the stream of a map."""
+        """Warn of an empty input, and of each stream map whose name only resembles a stream's."""
         for absent in absent_streams(self._maps.names, self._schemas):
             if absent.similar is not None:
                 self._logger.warning(
@@ -86,20 +87,20 @@ class StreamRegistry:
         if not self._schemas:
             self._logger.warning(
                 "the input contains neither a record nor a SCHEMA. Perhaps the tap ended early, or"
-                " no stream is selected in it. Check the tap's log, or run the tap alone"
+                " no stream is selected in the tap. Check the tap's log, or run the tap alone"
             )
 
     @property
     def has_only_test(self) -> bool:
-        """Whether the input had only the stream of `meltano config test`."""
+        """Whether the only stream of the input is the test stream of `meltano config test`."""
         return self._schemas.keys() == {MELTANO_TEST_STREAM}
 
     def fail_unmapped(self) -> NoReturn:
-        """Raise a `StreamMappingError`, because no stream of the input has events."""
+        """Raise a `StreamMappingError`, because no stream of the input can give events."""
         raise StreamMappingError(unmapped_message(self._schemas, self._maps.names))
 
     def _gives_events(self, stream: Stream, plan: StreamPlan) -> bool:
-        """Return whether a plan gives events; warn about names that are probably misspelled."""
+        """Return whether a plan gives events; log a warning for each probable mistake in it."""
         for finding in map_warnings(plan, stream.schema):
             self._warn_once("%s", finding.words)
         if stream.name == MELTANO_TEST_STREAM:
@@ -108,7 +109,7 @@ class StreamRegistry:
         missing = lacking_for_events(plan, stream.schema, self._events)
         if missing and plan.named and plan.is_used:
             raise StreamMappingError(self._missing_message(stream, plan, missing))
-        # With `__else__`, or if only copies use a stream, the user knows that it is not used.
+        # `is_used` is False with `__else__`, or if only copies use the stream: that is no mistake.
         if missing and plan.is_used and stream.name not in self._maps.names:
             absent = [name for name in self._maps.names if name not in self._schemas]
             hint = did_you_mean(stream.name, absent)
@@ -129,7 +130,7 @@ class StreamRegistry:
 
 
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
-    """Return a sentence that says that no stream of the input can give an event."""
+    """Return the message for an input whose streams can give no events."""
     return (
         f"no stream in the input ({', '.join(streams)}) is mapped to events. The stream maps name"
         f" only these streams: {', '.join(mapped)}"
@@ -137,10 +138,10 @@ def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
 
 
 def stream_described(message: Message) -> Stream:
-    """Return the stream that a SCHEMA describes.
+    """Return the stream that a SCHEMA message describes.
 
     Raises:
-        InputError: If the SCHEMA has no properties, or this program has printed the stream.
+        InputError: If the SCHEMA has no properties, or if this program prints such a stream.
     """
     name = stream_of(message)
     if name in _OWN_STREAMS:
@@ -161,7 +162,7 @@ def stream_described(message: Message) -> Stream:
 
 
 class RecordRules(NamedTuple):
-    """The rules for the records of all streams, from the settings of the same names."""
+    """The settings by which the records of all streams are validated, converted and rejected."""
 
     events: EventDefaults
     suppressions: Suppressions
@@ -170,9 +171,10 @@ class RecordRules(NamedTuple):
 
 
 class RecordValidator:
-    """Validates records against the tap's SCHEMA, for `validate_records`.
+    """Validates records against the tap's SCHEMA, for the setting `validate_records`.
 
-    Raises an `InvalidJSONSchema` if the schema is not a JSON schema.
+    Raises:
+        InvalidJSONSchema: If the schema is not a valid JSON schema.
     """
 
     def __init__(self, schema: dict[str, Any]) -> None:
@@ -182,11 +184,14 @@ class RecordValidator:
         try:
             self._validator = jsonschema_rs.validator_for(schema, retriever=no_schemas.__getitem__)
         except ValueError:
-            msg = "the tap's SCHEMA is not a valid JSON schema"
+            msg = (
+                "the tap's SCHEMA is not a valid JSON schema: report this to the maintainers of the"
+                " tap, or set validate_records to false"
+            )
             raise InvalidJSONSchema(msg) from None
 
     def violation(self, record: dict[str, Any]) -> str | None:
-        """Return the place and the rule that a record breaks; None for a valid record."""
+        """Return which value of a record breaks which rule; None if the record is valid."""
         for error in self._validator.iter_errors(record):
             place = ".".join(str(step) for step in error.instance_path) or "the record"
             return scrub(f"{place} breaks the rule '{error.schema_path[-1]}'")

@@ -18,7 +18,7 @@ _MODULES = {"LiveIntentDataSource": "source", "explain_rows": "driver"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name."""
+    """Import and return a public name; raise an `AttributeError` for any other name."""
     if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -1,4 +1,4 @@
-"""The driver's part: explains what a write would do, and judges a finished write."""
+"""Runs on Spark's driver: explains what a write would do, and decides whether a write failed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ from target_liveintent.store.opening import open_store
 
 
 def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
-    """Print what a write of a DataFrame would do with its first 10,000 rows.
+    """Print what a write would do with the first 10,000 rows of a DataFrame.
+
+    Args:
+        frame: The DataFrame.
+        options: The options of the write, by their names.
 
     Raises:
         ConfigurationError: If options are wrong.
@@ -64,10 +68,16 @@ def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
 def end_write(
     write: SparkWrite, begun: Attempt, done: Sequence[tuple[Attempt, RunCounts]], tasks: int
 ) -> RunError | None:
-    """Log the counts of a finished write, keep it in the history, and return why it has failed.
+    """Log the counts of a finished write, add the write to the history, and return its error.
 
-    `done` has the attempts that succeeded, of so many `tasks`, each with its counts. If no attempt
-    succeeded, `begun` has the start time and the ID of the write.
+    Args:
+        write: The write.
+        begun: The start time and the ID of the write, in case no attempt succeeded.
+        done: The attempts that succeeded, each with its counts.
+        tasks: The number of tasks of the write.
+
+    Returns:
+        The error if the write has failed, otherwise None.
     """
     settings, first = write.settings, next((attempt for attempt, _ in done), begun)
     kind, seconds = write.source.kind, time.time() - first.began_at
@@ -82,7 +92,7 @@ def end_write(
     if settings.has_database_server and not settings.dry_run:
         try:
             store = open_store(settings, first.run_id, kind=kind.name)
-        except StorageError as failure:  # The events are already delivered.
+        except StorageError as failure:  # The write does not fail: its events are delivered.
             LOGGER.warning("%s, so the history lacks this write", failure)
     with contextlib.closing(store) if store else contextlib.nullcontext():
         reporter.end(counts, ending, store)
@@ -90,7 +100,7 @@ def end_write(
 
 
 def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) -> RunError | None:
-    """Return why a write fails, given the number of failed tasks; None if it succeeds."""
+    """Return the error of a write with so many `failed` tasks; None if the write succeeded."""
     total, settings = counts.total, write.settings
     if failed or total.unsettled:
         return RunError(Failure.of(FailureCode.TASKS_FAILED, tasks=failed, rows=total.unsettled))
@@ -105,7 +115,7 @@ def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) 
     failure = too_many_rejected(counts, settings.max_dead_letter_percent, at_end=True)
     if failure is None:
         return None
-    if len(first.writes) > 1:  # A micro-batch that failed would fail again and again.
+    if len(first.writes) > 1:  # Spark repeats a failed micro-batch, which would fail again.
         LOGGER.warning("in this micro-batch, %s", failure.words)
         return None
     facts = {**failure.facts, "delivered": total.delivered}

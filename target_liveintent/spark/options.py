@@ -1,4 +1,4 @@
-"""The options of a write: the target's settings as text, and a few that only Spark has."""
+"""Checks the options of a write: the target's settings as text, and options only for Spark."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ _RULES = {
         r"(/|[a-z][a-z0-9]*://|abfss?://[\w-]+@)[^@?#]+",
         "must be an absolute path or a URL such as s3://bucket/folder, without credentials",
     ),
-    "write_id": (r"[A-Za-z][\w.-]{0,99}", "must be a letter, then letters, digits, '-', '_', '.'"),
+    "write_id": (
+        r"[A-Za-z][\w.-]{0,99}",
+        "must start with a letter, and have at most 100 letters, digits, '-', '_' and '.'",
+    ),
     "store": (".*://.*", "must be the URL of a PostgreSQL database, which all machines can share"),
     **{
         name: ("(?!)", f"has no effect in Spark: {instead}")
@@ -41,17 +44,19 @@ _RULES = {
         for name in names.split()
     },
 }
-"""The rule for the text of each option: a pattern of ASCII characters, and words for messages."""
+"""The rule for the text of each option: a pattern (of ASCII characters), and words for messages."""
 _NO_SETTINGS = ("stream_name", "concurrent_tasks", "outcomes_path", "write_id", "key_properties")
 
 
 class SparkWrite(NamedTuple):
-    """A write on one machine, made from the options and the schema.
+    """The checked options of a write.
 
     Attributes:
-        settings: The settings. Each of the `tasks` has its share of the requests of the write.
-        source: How the rows are read.
-        outcomes_path: The option, or empty (as in a dry run). `write_id` may be empty, too.
+        settings: The settings of one task, whose limits of requests are divided by `tasks`.
+        tasks: How many tasks may run at the same time: the option `concurrent_tasks`.
+        source: How the rows of the DataFrame are read.
+        outcomes_path: The option of this name; empty if it is not set, and in a dry run.
+        write_id: The option of this name; empty if it is not set.
     """
 
     settings: Settings
@@ -62,10 +67,10 @@ class SparkWrite(NamedTuple):
 
 
 def write_of(options: Mapping[str, str], columns: Sequence[str]) -> SparkWrite:
-    """Check the options of a write and the columns of its DataFrame.
+    """Check the options of a write and the columns of its DataFrame; return the write.
 
     Raises:
-        ConfigurationError: If options are wrong. The message is one line that names each.
+        ConfigurationError: If options are wrong. The message is one line with each wrong option.
         StreamMappingError: If the columns can never give an event.
     """
     own = {name: options.get(name, "").strip() for name in (*_RULES, "key_properties")}
@@ -90,7 +95,7 @@ def write_of(options: Mapping[str, str], columns: Sequence[str]) -> SparkWrite:
 
 
 def _broken_rules(options: Mapping[str, str], own: Mapping[str, str]) -> Iterator[str]:
-    """Yield a problem for each of Spark's own options that breaks its rule."""
+    """Yield a problem for each option that breaks its rule in `_RULES`."""
     required = {"stream_name"}
     if "max_requests_per_minute" in options:
         required.add("concurrent_tasks")
@@ -108,7 +113,7 @@ def _misspelled(options: Iterable[str]) -> Iterator[str]:
 
 
 def _share(settings: Settings, tasks: int) -> Settings:
-    """Return the settings of a task, with its share of the requests of so many tasks."""
+    """Return the settings of one task, with the limits of requests divided by `tasks`."""
     per_minute = settings.max_requests_per_minute
     return msgspec.structs.replace(
         settings,

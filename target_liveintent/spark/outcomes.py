@@ -1,9 +1,9 @@
-"""The outcomes of a write: the table for users, and the rows that a task adds.
+"""The table of outcomes, to which the tasks of a write add a row for each event.
 
 A failed attempt cannot take back events that the API has accepted. So an attempt only adds Parquet
 files to the table, and nothing changes, moves or deletes a file later. Each write has its own
-folder, `write=<its ID>`. So an attempt finds the events of its write without reading other writes,
-and readers see the ID as a column.
+folder, `write=<ID of the write>`. So an attempt finds the events of its write without reading other
+writes, and readers see the ID as a column.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from target_liveintent.store.run_store import RunStore
 from target_liveintent.system import sync
 
 OUTCOME_DELIVERED = "delivered"
-"""The outcome of accepted events; other outcomes are `rejected` and `dropped`."""
+"""The outcome of an accepted event. The other outcomes are `rejected` and `dropped`."""
 _COLUMNS = {
     pa.string(): "run_id customer_id host stream event_id outcome reason detail record",
     pa.int64(): "partition position pixel",
@@ -46,18 +46,22 @@ OUTCOME_SCHEMA = pa.schema(
     [(name, kind) for kind, names in _COLUMNS.items() for name in names.split()]
 )
 _WRITE_SECONDS = 1.5
-"""Seconds until rows are written. A run handles answers and due work once a second, so a row is in
-the table at most 3 seconds after the answer."""
+"""Minimum seconds between two writes of rows. A run handles answers and due work once a second, so
+a row is in the table at most 3 seconds after the answer."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 Sent = Mapping[tuple[int, str], set[str]]
 """The IDs of delivered events, by pixel and stream."""
 
 
 class Attempt(NamedTuple):
-    """An attempt at a task, in the execution `run_id` of a write that began at a Unix time.
+    """An attempt of Spark at one task of a write.
 
-    `writes` has the ID of the write, by which a later attempt finds the events that are delivered.
-    In a streaming query, the IDs of this micro-batch and of earlier micro-batches follow.
+    Attributes:
+        run_id: The ID of this execution of the write.
+        began_at: The Unix time when the execution began, in seconds.
+        writes: The ID of the write, by which a later attempt finds the delivered events. In a
+            streaming query, the IDs of this micro-batch and of earlier micro-batches follow.
+        partition: The number of the partition, from 0.
     """
 
     run_id: str
@@ -67,12 +71,13 @@ class Attempt(NamedTuple):
 
 
 class FactTable:
-    """The table that the option `outcomes_path` names; without the option, nothing is kept.
+    """The table of outcomes at `outcomes_path`; without this option, nothing is kept.
 
-    The driver sets `create` to make the table before a task starts.
+    With `create`, which the driver sets before a task starts, an absent table is created.
 
     Raises:
-        StorageError: From all methods, if the file system cannot be used or the table is absent.
+        StorageError: If the file system cannot be used, or the table is absent. All methods may
+            raise this error.
     """
 
     def __init__(self, write: SparkWrite, *, create: bool = False) -> None:
@@ -86,22 +91,22 @@ class FactTable:
             if self._files.get_file_info(f"{self._root}/write=none").type != fs.FileType.NotFound:
                 return
             if not create:
-                msg = "this machine does not find what the driver wrote there. All must share it"
+                msg = "this machine does not find the driver's table. All machines must share it"
                 raise FileNotFoundError(0, msg)
-        # Readers can open the table from now on.
+        # With an empty file, readers can open the table from now on.
         self.add(Attempt("", 0.0, ("none",), 0), OUTCOME_SCHEMA.empty_table())
 
     def add(self, attempt: Attempt, facts: pa.Table) -> None:
-        """Add the facts of an attempt as a file, in one step: readers never see a part."""
+        """Add rows of an attempt as a new file; readers never see a partly written file."""
         if not self._root:
             return
         folder = f"{self._root}/write={attempt.writes[0]}"
         name = f"{attempt.partition:05}-{attempt.run_id}-{uuid.uuid4().hex}.parquet"
         path = begun = f"{folder}/{name}"
         with _failures_named("written"):
-            if self._files.type_name in {"local", "hdfs"}:  # A half-written file could be seen.
+            if self._files.type_name in {"local", "hdfs"}:  # Readers would see such a file.
                 self._files.create_dir(folder)
-                begun = f"{folder}/_{name}"  # Readers ignore such a name.
+                begun = f"{folder}/_{name}"  # Readers ignore names with a "_" in front.
             with self._files.open_output_stream(begun) as stream:
                 pq.write_table(facts, stream)
             if self._files.type_name == "local":
@@ -112,21 +117,25 @@ class FactTable:
                 self._files.move(begun, path)
 
     def sent_before(self, attempt: Attempt) -> Sent:
-        """Return which events earlier attempts of the same write have delivered.
+        """Return the events that earlier attempts of the same write have delivered.
 
-        A write may have many partitions. So this reads nothing unless the table has rows of another
-        execution or of this partition. Then Spark has started again, and rows may have moved.
+        A write may have many partitions. So this reads the table only if it has files of another
+        execution or of this partition. In this case, Spark has repeated tasks, and rows may have
+        moved to other partitions.
         """
         own, run_id = f"/{attempt.partition:05}-", attempt.run_id
         return self._delivered(attempt.writes[0], lambda file: own in file or run_id not in file)
 
     def has_accepted(self, attempt: Attempt) -> bool:
-        """Return whether the API accepted an event of the write, or of a micro-batch before it."""
+        """Return whether the API has accepted an event of this write or of a listed micro-batch.
+
+        If the setting `pixel_id` is set, only events of this pixel count.
+        """
         pixels = {pixel for write in attempt.writes for pixel, _ in self._delivered(write)}
         return bool(pixels) and self._pixel_id in {None, *pixels}
 
     def _delivered(self, write: str, concerns: Callable[[str], bool] = bool) -> Sent:
-        """Return the events that a write has delivered, from the files that concern the caller."""
+        """Return the events that a write has delivered, if `concerns` is True for any file."""
         sent: Sent = defaultdict(set)
         if not self._root:
             return sent
@@ -148,7 +157,7 @@ class FactTable:
 
 @contextlib.contextmanager
 def _failures_named(action: str) -> Iterator[None]:
-    """Turn an exception of a file system into an error that names the option."""
+    """Convert an exception of a file system to a `StorageError` that names the option."""
     try:
         yield
     except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:
@@ -158,7 +167,10 @@ def _failures_named(action: str) -> Iterator[None]:
 
 
 class _OutcomeRow(NamedTuple):
-    """The columns of an event, without its attempt and its account; times are in microseconds."""
+    """The columns of one event, without those of the attempt and the account.
+
+    Times are Unix times in microseconds; `position` is the number of the row in the partition.
+    """
 
     stream: str
     event_id: str
@@ -173,11 +185,11 @@ class _OutcomeRow(NamedTuple):
 
 
 class TaskOutcomes:
-    """Keeps the outcomes of an attempt at a task: see `Outcomes` of the run.
+    """Keeps the outcomes of an attempt in the table and in the store: see `Outcomes` (run.py).
 
     Attributes:
-        positions: The places in the partition of rows without an outcome, by event ID.
-        confirm: Notes which events of a batch the API has confirmed, and whether it is done.
+        positions: The numbers in the partition of the rows without an outcome, by event ID.
+        confirm: Notes which events of a batch the API has confirmed, and whether the batch is done.
     """
 
     def __init__(
@@ -197,11 +209,11 @@ class TaskOutcomes:
 
     @property
     def reserved_until(self) -> float:
-        """Until when the reservations surely hold, by `Clock.since_boot`."""
+        """The time until which the reservations surely hold, in seconds of `Clock.since_boot`."""
         return self._store.reserved_until
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
-        """Reserve the events of batches in the store; note those that another write has sent."""
+        """Reserve the events of batches in the store; note the events that were sent before."""
         claims = self._store.claim(batches)
         for claim in claims.values():
             for sent in claim.sent:
@@ -220,7 +232,7 @@ class TaskOutcomes:
             self._rows.append(_OutcomeRow(*place, OUTCOME_DELIVERED, event.pixel_id, *times))
 
     def reject(self, rejection: Rejection) -> None:
-        """Note a record that is not sent, with the redacted record if it may be kept."""
+        """Note a rejected or dropped record; keep the redacted record if it was rejected."""
         run_id, now = self._attempt.run_id, self._clock.time()
         key, record, _ = letter_of(rejection, self._table.account, self._events, run_id, now)
         event_time = unix_time(rejection.columns.get("event_time"), self._events.zone)
@@ -229,7 +241,7 @@ class TaskOutcomes:
             _OutcomeRow(
                 *self._place(rejection),
                 outcome="rejected" if is_kept else "dropped",
-                pixel=key.pixel_id or None,  # 0 stands for a record without a usable pixel.
+                pixel=key.pixel_id or None,  # 0 means: the record has no usable pixel.
                 event_time=event_time * 1_000_000 if isinstance(event_time, int) else None,
                 reason=rejection.reason,
                 detail=record.get("detail"),
@@ -238,17 +250,17 @@ class TaskOutcomes:
         )
 
     def _place(self, event: Conversion | Rejection) -> tuple[str, str, int | None]:
-        """Return the stream and the ID of an event, and the place of its row in the partition."""
+        """Return the stream and the ID of an event, and its position, removed from `positions`."""
         return event.stream, event.event_id, self.positions.pop(event.event_id, None)
 
     def write(self, *, before_state: bool = False) -> None:
-        """Write the rows that are due, and update the store."""
+        """Write the noted rows if a write is due, and write the store."""
         if self._clock.monotonic() - self._written_at >= _WRITE_SECONDS:
             self._write_rows()
         self._store.write(before_state=before_state)
 
     def release(self) -> None:
-        """Write the remaining rows, and end the reservations of the task."""
+        """Write the remaining rows, and end the reservations of the attempt."""
         try:
             self._write_rows()
         finally:

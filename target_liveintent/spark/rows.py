@@ -1,7 +1,7 @@
-"""The rows of a DataFrame: their meaning, and their conversion to records of plain Python.
+"""Reads the rows of a DataFrame as records with values of Python.
 
 The rows are records of a stream, or rows of the table of outcomes. A write of the table of outcomes
-is a replay: it sends the rows whose records were rejected.
+is a replay: it sends the records that were rejected.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from target_liveintent.settings import Account, EventDefaults
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 SparkRow = tuple[dict[str, Any], str | None]
-"""The values of a row by column, and what is wrong with the row."""
+"""The values of a row by column, and what is wrong with the row; None if nothing is wrong."""
 _OUTCOME_COLUMNS = ("outcome", "record")
 """The columns by which the program recognizes rows of the table of outcomes."""
 _EVENT_COLUMNS = (*sorted(COLUMNS), *DELETION_COLUMNS)
 ConvertRow = Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
-"""Converts the values of a row, given what is wrong with the row, if anything."""
+"""Converts both parts of a `SparkRow` to an event or a rejection; None if the row is left out."""
 _decode_record = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
@@ -45,9 +45,9 @@ class RowInput(NamedTuple):
     Attributes:
         kind: The kind of the run that takes the rows.
         stream: The name of the stream; `DEAD_LETTERS` if rows come from the table of outcomes.
-        keys: The key properties.
-        columns: The needed columns: the spelling in the DataFrame, by the name in a record.
-        problems: What is wrong with the columns, in words.
+        keys: The names of the key properties.
+        columns: The spelling of each needed column in the DataFrame, by its name in a record.
+        problems: Sentences about what is wrong with the columns.
     """
 
     kind: RunKind
@@ -57,7 +57,7 @@ class RowInput(NamedTuple):
     problems: tuple[str, ...] = ()
 
     def lacking(self, defaults: EventDefaults) -> list[MapFinding]:
-        """Return what the rows lack to give an event."""
+        """Return what the rows lack to give an event; nothing for rows of the table of outcomes."""
         if not self.kind.reads_source:
             return []
         plan = StreamPlan.without_map(self.stream, self.columns)
@@ -88,9 +88,10 @@ class RowInput(NamedTuple):
 
 
 def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]:
-    """Return the spelling of each column by its name in a record, whatever its case.
+    """Return the spelling of each column in the DataFrame, by its name in a record.
 
-    Spark takes `VALUE` and `value` for the same column, and Snowflake writes names in capitals.
+    Case does not matter: Spark takes `VALUE` and `value` for the same column, and Snowflake writes
+    names in capitals.
     """
     known = {name.lower(): name for name in (*keys, *_EVENT_COLUMNS)}
     return {known.get(name.lower(), name): name for name in columns}
@@ -102,7 +103,7 @@ def input_of(columns: Sequence[str], stream: str, keys: str) -> RowInput:
     Args:
         columns: The columns of the DataFrame.
         stream: The name of the stream, if the rows are its records.
-        keys: The names of the key properties, with commas between them.
+        keys: The names of the key properties, separated by commas.
     """
     key_names = tuple(names_of(filter(None, map(str.strip, keys.split(",")))))
     if {*_OUTCOME_COLUMNS} <= {name.lower() for name in columns}:
@@ -121,15 +122,15 @@ def input_of(columns: Sequence[str], stream: str, keys: str) -> RowInput:
 
 
 def _equal_columns(columns: Sequence[str], names: dict[str, str]) -> Iterator[str]:
-    """Yield a problem if names of columns are equal except for upper and lower case."""
+    """Yield a problem if the names of columns differ only in upper and lower case."""
     if same := {*columns} - {*names.values()}:
-        yield f"columns have equal names, except for upper and lower case: {', '.join(same)}"
+        yield f"names of columns differ only in upper and lower case: {', '.join(same)}"
 
 
 def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[SparkRow]:
     """Yield the rows of a batch. A value that Python cannot represent makes its row invalid.
 
-    `columns` has the wanted columns: the spelling in the batch, by the name in a record.
+    `columns` has the spelling of each wanted column in the batch, by its name in a record.
     """
     batch = batch.select([*columns.values()])
     try:
@@ -150,7 +151,7 @@ def _row(row: pa.RecordBatch, columns: Iterable[str]) -> SparkRow:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    # (For decimals and times, `to_pylist` takes three and ten times as long.)
+    # For decimals, `to_pylist` takes three times as long as this, and for times ten times as long.
     if pa.types.is_decimal(column.type):
         texts = column.cast(pa.string()).to_pylist()
         return [None if text is None else Decimal(text) for text in texts]
@@ -164,9 +165,9 @@ def _values(column: pa.Array) -> list[Any]:
 def read_ahead(
     batches: Iterable[pa.RecordBatch], tick: Callable[[], None]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches while a thread reads one batch ahead; raise the exceptions of the reading.
+    """Yield batches while a thread reads the next batch; raise the exceptions of this thread.
 
-    This calls `tick`, which does due work, also while no batch comes. That may take an hour.
+    `tick` does due work. This calls `tick` also while it waits for a batch, maybe for an hour.
     """
     rows, reader = iter(batches), futures.ThreadPoolExecutor(1)
     reading = reader.submit(next, rows, None)

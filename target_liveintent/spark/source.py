@@ -1,4 +1,4 @@
-"""The data source: implements Spark's interfaces for a write, its tasks and its end."""
+"""The data source: implements Spark's interfaces for writing a DataFrame."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
 _BATCHES = 10
-"""If the API accepted an event in one of so many micro-batches, the settings are right."""
+"""If the API accepted an event in one of the last 10 micro-batches, the settings are right."""
 
 
 @dataclasses.dataclass
 class TaskMessage(sql.WriterCommitMessage):  # type: ignore[misc]
-    """Tells the driver that an attempt has succeeded, with the counts of the attempt."""
+    """Tells the driver that an attempt at a task has succeeded, and carries its counts."""
 
     attempt: Attempt
     counts: RunCounts
@@ -34,12 +34,13 @@ class TaskMessage(sql.WriterCommitMessage):  # type: ignore[misc]
 class LiveIntentDataSource(sql.DataSource):  # type: ignore[misc]
     """Sends the conversions of a DataFrame to LiveIntent.
 
-    `writer` and `streamWriter` raise a `RunError` if options are wrong, or no event is possible.
+    `writer` and `streamWriter` raise a `RunError` if options are wrong, or if the columns can never
+    give an event.
     """
 
     @classmethod
     def name(cls) -> str:
-        """Return the name that `format` takes."""
+        """Return the name of the data source, for `DataFrameWriter.format`."""
         return "liveintent"
 
     def writer(self, schema: StructType, overwrite: bool) -> Writer:  # noqa: FBT001 (Spark's)
@@ -52,8 +53,8 @@ class LiveIntentDataSource(sql.DataSource):  # type: ignore[misc]
 class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # type: ignore[misc]
     """Writes a DataFrame or one micro-batch; Spark makes a writer for each micro-batch.
 
-    Spark sends the writer to each task. So the writer has the options, but not the content of files
-    that options name: each machine reads a token file itself.
+    Spark sends a copy of the writer to each task. The writer has the options, but not the content
+    of files that the options name, such as a token file: each machine reads these files itself.
     """
 
     def __init__(self, options: Mapping[str, str], schema: StructType, *, overwrite: bool) -> None:
@@ -68,12 +69,12 @@ class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # typ
         FactTable(write_of(*self._given), create=True)
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> TaskMessage:
-        """Deliver a partition, in a task; raise a `RunError` if a record has no outcome."""
+        """Deliver a partition; a task calls this. Raise a `RunError` if a row has no outcome."""
         configure_logging()
         write, context = write_of(*self._given), TaskContext.get()
         query = context.getLocalProperty("sql.streaming.queryId")
         number = int(context.getLocalProperty("streaming.sql.batchId") or 0)
-        # This micro-batch first, then earlier ones; without a stream, there are no micro-batches.
+        # This micro-batch, then earlier ones. A write that is not streaming has no micro-batches.
         batches = [f"{query}-{n}" for n in range(number, number - _BATCHES, -1) if query]
         write_id = write.write_id or (batches[0] if query else self._begun.run_id)
         writes, partition = (write_id, *batches), context.partitionId()
@@ -86,7 +87,7 @@ class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # typ
             raise problem
 
     def abort(self, messages: list[TaskMessage | None], *_: int) -> None:
-        """End a write that has failed. If all tasks were done, `commit` has ended it."""
+        """End a write with failed tasks, and log its error; otherwise, `commit` has ended it."""
         if None in messages:
             LOGGER.error(self._end(messages))
 

@@ -1,4 +1,4 @@
-"""Delivers one partition of a write: one task, whose outcomes are in the table and in a store."""
+"""Runs one task of a write, which delivers one partition of the DataFrame."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ LOGGER = logging.getLogger("target_liveintent.spark")
 
 
 def deliver(write: SparkWrite, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> RunCounts:
-    """Deliver the rows of a partition, and return their outcomes.
+    """Deliver the rows of a partition, and return the counts of their outcomes.
 
     Raises:
-        RunError: If a row has no outcome. The message holds nothing of a row.
+        RunError: If a row has no outcome. The error contains no data of a row.
     """
     try:
         with contextlib.closing(_store_of(write, attempt)) as opened:
@@ -47,18 +47,18 @@ def deliver(write: SparkWrite, attempt: Attempt, batches: Iterable[pa.RecordBatc
         where = f"{type(error).__name__} in {place.filename}, line {place.lineno}"
         unforeseen = RunError(Failure.of(FailureCode.UNEXPECTED, exception=where))
         failure = error if isinstance(error, RunError) else unforeseen
-    raise type(failure)(failure.failure)  # Not in the handler: Spark shows the chain.
+    raise type(failure)(failure.failure)  # Not in the handler: Spark shows chained errors.
 
 
 def _store_of(write: SparkWrite, attempt: Attempt) -> RunStore:
     if write.settings.has_database_server and not write.settings.dry_run:
-        # Attempts at tasks are separate in the store, as runs are.
+        # Each attempt has its own run ID in the store, so its reservations are its own.
         return open_store(write.settings, new_run_id(), kind=TASK)
     return dry_store_in(empty_store(), write.settings, attempt.run_id, send_again=True)
 
 
 class Task:
-    """An attempt at a task: gives the rows of a partition to a run."""
+    """An attempt at a task, which passes the rows of a partition to a run."""
 
     def __init__(
         self, write: SparkWrite, attempt: Attempt, opened: RunStore, clock: Clock = SYSTEM_CLOCK
@@ -86,14 +86,14 @@ class Task:
         )
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> RunCounts:
-        """Deliver all rows; write what was sent even if the delivery fails."""
+        """Deliver all rows, and return the counts; even after a failure, write what was sent."""
         try:
             for batch in read_ahead(batches, self._run.tick):
                 for values, violation in rows_of(batch, self._source.columns):
                     self._take(values, violation)
             self._run.finish()
         except BaseException:
-            with contextlib.suppress(Exception):  # (The user must fix the first failure.)
+            with contextlib.suppress(Exception):  # A second failure must not hide the first.
                 self._run.abandon(DeliveryError(Failure(FailureCode.STOPPED)))
             raise
         return self._run.counts
@@ -115,15 +115,15 @@ class Task:
         return conversion.event_id in sent
 
     def _learn(self) -> None:
-        """Look in the table whether the API accepts events of other tasks; called once a second."""
+        """Note whether the API accepted an event of another task; called about once a second."""
         refusals = self._refusals
         if refusals.suspects and not refusals.accepted:
             refusals.accepted = self._table.has_accepted(self._attempt)
 
 
 def configure_logging() -> None:
-    """Log to standard error, the log of a driver or an executor, without secrets and addresses."""
-    if not LOGGER.handlers:  # The root logger's are those of Spark.
+    """Log to standard error, where Spark collects its logs; hide secrets and e-mail addresses."""
+    if not LOGGER.handlers:  # The handlers of the root logger are Spark's.
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s liveintent: %(message)s"))
         LOGGER.addHandler(handler)

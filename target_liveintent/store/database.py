@@ -25,8 +25,8 @@ _LOCK_MILLISECONDS = 200
 _PAGE = 1_000
 """How many rows are read at once."""
 _OTHER_LAYOUT = (
-    "a newer version of target-liveintent wrote the store, or one that was never released. Upgrade"
-    " target-liveintent, or set store to another place"
+    "a newer version of target-liveintent wrote the store, or a version that was never released."
+    " Upgrade target-liveintent, or set store to another place"
 )
 
 
@@ -232,7 +232,11 @@ class Database(abc.ABC):
         """Describe an error in words for users, without secrets."""
 
     def _failure(self, error: Any) -> RunError:
-        """Return the error that ends the run: if the store never opened, a setting may be wrong."""
+        """Return the error that ends the run.
+
+        It is a `ConfigurationError` if the store was never open and waiting does not help, and
+        otherwise a `StorageError`.
+        """
         if not self._is_open and self._wait_after(error) is None:
             return self._refusal(self._words(error))
         return StorageError(f"{self._name} cannot be used: {self._words(error)}")

@@ -24,7 +24,15 @@ SqlRow = tuple[Any, ...]
 
 
 class Step(NamedTuple):
-    """A statement with values for `?`, then keys for `{keys}`, or rows of `types` for `{rows}`."""
+    """A statement with its values.
+
+    Attributes:
+        sql: The statement, with the placeholders that this module's docstring explains.
+        values: The values for `?`.
+        rows: The rows for `{rows}`.
+        types: The SQL types of the columns of `rows`.
+        keys: The keys for `{keys}`, which come after the `values`.
+    """
 
     sql: str
     values: Sequence[Any] = ()
@@ -59,7 +67,7 @@ class SqlTable:
         self.key = {column: self.columns[column] for column in key}
 
     def put(self, rows: Sequence[SqlRow]) -> Step:
-        """Return the step that inserts rows, or replaces them; their keys must be different."""
+        """Return the step that inserts or replaces rows, whose keys must be different."""
         changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self._fixed]
         sql = (
             f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}}"

@@ -20,9 +20,9 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Account
 
 TIME_BYTES = 5
-"""The bytes of a key that hold a Unix time, in seconds: when the event expires."""
+"""Bytes of a key for the time when the event expires, a Unix time in seconds."""
 HASH_BYTES = 11
-"""The bytes of a key that hold the hash."""
+"""Bytes of a key for the hash of what identifies the event."""
 KEY_BYTES = TIME_BYTES + HASH_BYTES
 RECENT = 15_000
 """At least so many hashes of events are in memory. The run recognizes these events even if their
@@ -49,7 +49,7 @@ class Claim(NamedTuple):
 
     mine: list[Conversion]  # Events that this run must send now.
     waiting: list[Conversion]  # Events that this or another run is sending: ask again.
-    sent: list[Conversion]
+    sent: list[Conversion]  # Events that were sent before.
     keys: dict[bytes, bytes]  # The keys of `mine` by their hashes, in the same order.
     other_run: str | None = None  # The ID of another run that has reserved one of `waiting`.
     conflicts: int = 0  # How many of `sent` differ from what this run sent with their IDs.
@@ -214,7 +214,7 @@ class Renewals:
 
     @property
     def sure_until(self) -> float:
-        """Until when no other run takes what this run has reserved."""
+        """The time until which no other run takes events that this run has reserved."""
         return self.last + SURE_SECONDS
 
     @property
@@ -239,7 +239,7 @@ class Renewals:
 
 
 class OtherRuns:
-    """Knows which other runs are silent: they no longer renew their reservations.
+    """Knows which other runs no longer renew their reservations: these runs are silent.
 
     Each transaction of a run renews its reservations, and the store counts the transactions. A run
     is silent if this run sees the same count for `LAPSE_SECONDS` by its own clock. The clocks of

@@ -27,9 +27,9 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
     kind: str = _USUAL_KIND,
     send_again: bool = False,
 ) -> RunStore:
-    """Open the store for a run; create it if there is none, unless the run is dry.
+    """Open the store for a run; create it if there is none, unless the run is a dry run.
 
-    `RunOptions` describes the kind and `send_again`.
+    `RunOptions` (runs.py) describes `kind` and `send_again`.
     """
     if settings.dry_run:
         database = open_for_reading(settings)
@@ -67,7 +67,7 @@ def dry_store_in(
     *,
     send_again: bool = False,
 ) -> DryStore:
-    """Begin a dry run in an open database, and only read what was delivered."""
+    """Begin a dry run in an open database; the run reads what was delivered, and writes nothing."""
     options = _options(settings, run_id, _USUAL_KIND, send_again=send_again)
     start = RunStart(0, [key for (key,) in database.ask(newest_events())])
     return DryStore(database, options, start, clock)
@@ -95,7 +95,7 @@ def open_database(
 
 
 def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database:
-    """Open the store only for reading; return an empty one if no run has used it yet."""
+    """Open the store only for reading; return an empty store if no run has used it yet."""
     if settings.has_database_server or Path(settings.store).exists():
         database = open_database(settings, clock, reads_only=True)
         if not database.is_new:

@@ -1,8 +1,8 @@
 """The store in a PostgreSQL database, which runs on many machines may share.
 
-A transaction takes one round trip, or two if it decides by answers. Each transaction first locks
-the row with the version, so it reads what all earlier transactions have written. The
-database gives the time.
+A transaction takes one round trip, or two if its changes depend on answers. Each transaction first
+locks the row with the version, so it reads what all earlier transactions have written. The clock of
+the database gives the time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _CONNECTING = {
 """Parameters of the connection, unless the URL sets them."""
 _LONGEST_ANSWER_SECONDS = 120.0
 """After so many seconds, the run ends the connection to a server that does not answer. The server
-itself ends a statement after 30 seconds, so this one hangs, or something between both does."""
+itself ends a statement after 30 seconds. So either the server hangs, or the network fails."""
 _READ_COMMITTED = "BEGIN ISOLATION LEVEL READ COMMITTED"  # Whatever the server's default is.
 _BEGIN = (
     _READ_COMMITTED,
@@ -104,7 +104,7 @@ class PostgresStore(Database):
 
     @property
     def _db(self) -> psycopg.Connection[Any]:
-        """The connection, which is made if there is none or if it was lost."""
+        """The connection, which is opened first if there is none or if it was lost."""
         if self._connection is None or self._connection.closed:
             if self.waiting.has_ended:
                 raise psycopg.OperationalError(_GONE)
@@ -199,11 +199,11 @@ def _in_time(db: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 def _shut_down(socket_number: int) -> None:
-    """End a connection, whose owner then reads its end."""
+    """End a connection, so that a thread that waits for its answer gets an error."""
     connection = socket.socket(fileno=socket_number)
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-    connection.detach()  # The owner closes it.
+    connection.detach()  # The owner closes the socket.
 
 
 def _send(db: psycopg.Connection[Any], steps: Sequence[Step]) -> list[psycopg.Cursor[Any]]:

@@ -56,9 +56,9 @@ NO_ANSWER = StoreAnswer(
 
 
 class StoreQuestion(NamedTuple):
-    """What a run asks, besides which events other runs have reserved."""
+    """What a run asks the store; it also asks which events other runs have reserved."""
 
-    run: int  # Its number.
+    run: int  # The number of the run.
     transaction: int  # The number of the transaction: 1 for the first one of the run.
     asked_at: float  # By `Clock.since_boot`.
     send_again: bool  # Whether to ignore what other runs have delivered.

@@ -1,4 +1,4 @@
-"""The store as a run uses it: it notes outcomes, and writes all new outcomes in one transaction.
+"""Reserves the events of a run, and writes its new outcomes to the store in one transaction.
 
 Each transaction survives a crash of the database's server. The run counts its transactions, also in
 the store, and ends if the store has lost transactions nevertheless.
@@ -50,9 +50,9 @@ _RENEW = (
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
 _MOST_IMPORTED = 1_000
 _SUSPENDED = (
-    "the reservations of this run have expired, because it was suspended for long, or the store has"
-    " lost them, and another run has sent or reserved the same events. This run cannot continue:"
-    " start the run again"
+    "the reservations of this run have expired because the run was suspended for long, or the store"
+    " has lost the reservations. Another run has then sent or reserved the same events, so this run"
+    " cannot continue: start the run again"
 )
 _TOO_SLOW = (
     f"{MOST_LATE_ANSWERS} answers of the store in a row took over {SURE_SECONDS:.0f} seconds each,"
@@ -61,18 +61,18 @@ _TOO_SLOW = (
     " database. The next run sends the rest"
 )
 _LOST = (
-    "the store has lost what this run wrote before, as after a switch to a database server that had"
-    " not received all, or when a backup is restored. Dead letters can be missing, also of records"
-    " that a STATE covers. Let the tap read again what it has read since then, such as with"
-    " --full-refresh: what the store knows as delivered is not sent again"
+    "the store has lost what this run wrote before. This happens when a backup is restored, or"
+    " after a switch to a database server that had not received everything. Dead letters can be"
+    " missing, also of records before a written STATE. Let the tap read these records again, such"
+    " as with --full-refresh: events that the store knows as delivered are not sent again"
 )
 
 
 class RunStore:
-    """The store, as one run uses it.
+    """Reserves the events of one run in the store, notes their outcomes, and writes the outcomes.
 
     Attributes:
-        number: The key of the row of the run.
+        number: The key of the run's row in the table `run`.
         former: The last run, if all runs before this one were for other accounts or pixels.
         expired_letters: How many dead letters this run has deleted because they were too old.
         written_letters: What the run has learned from writing its dead letters, until now.
@@ -95,7 +95,7 @@ class RunStore:
 
     @property
     def reserved_until(self) -> float:
-        """Until when no other run takes what this run has reserved, by `Clock.since_boot`."""
+        """The time (`Clock.since_boot`) until which no other run takes this run's events."""
         return self._renewals.sure_until
 
     # Outcomes
@@ -113,7 +113,7 @@ class RunStore:
 
     @property
     def _may_have_letters(self) -> bool:
-        """Whether there are dead letters at all. Without any, the run need not make their keys."""
+        """Whether there may be dead letters; if not, the run need not compute keys of letters."""
         return self._has_letters or bool(self._unwritten.letters)
 
     def _remove_letters(self, conversions: Sequence[Conversion]) -> None:
@@ -122,7 +122,7 @@ class RunStore:
             self._unwritten.remove_letters(keys_of(conversion, self._options.account))
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
-        """Note events that LiveIntent has, and the Unix time at which each was sent."""
+        """Note delivered events, and the Unix time at which each event was sent."""
         if self._may_have_letters:
             self._remove_letters(conversions)
         else:
@@ -197,7 +197,7 @@ class RunStore:
             self._write_all()
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
-        """Write dead letters that were exported; each replaces the one with the same key."""
+        """Write exported dead letters; each replaces the dead letter with the same key."""
         rest = list(letters)
         for start in range(0, len(rest), _MOST_IMPORTED):
             for letter in rest[start : start + _MOST_IMPORTED]:
@@ -352,7 +352,7 @@ class RunStore:
 
 
 class DryStore(RunStore):
-    """Stands in for the store in a dry run: knows what was delivered, and writes nothing."""
+    """The store of a dry run, which reads what was delivered, and writes nothing."""
 
     def __init__(
         self, database: Database, options: RunOptions, start: RunStart, clock: Clock = SYSTEM_CLOCK

@@ -38,7 +38,8 @@ _LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
 """Seconds between two attempts: SQLite does not wait for every lock."""
 _SPARE_BYTES = 4_000_000
-"""Space on the disk that is kept for what the API confirms while the disk is full."""
+"""Bytes of disk space that are set aside, to save which events the API confirms while the disk is
+full."""
 _PRAGMAS = (
     # A commit survives SIGKILL without an fsync; `_transact` makes it survive a power cut.
     "journal_mode = WAL",
@@ -165,7 +166,7 @@ class SqliteStore(Database):
             self._db.execute("ROLLBACK")
 
     def _check_identity(self) -> None:
-        """Raise an error if the path names another file now: SQLite still writes the old one."""
+        """Raise an error if the path now names another file: SQLite still writes the old file."""
         with contextlib.suppress(FileNotFoundError):
             first = self._identity
             if first is None or os.path.samestat(first, os.stat(self._path)):  # noqa: PTH116

@@ -1,4 +1,4 @@
-"""What a run has noted since its last transaction; the next transaction writes it."""
+"""Keeps the outcomes that a run has noted since its last transaction, for the next transaction."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class WrittenLetters(NamedTuple):
     missing: dict[str, Decimal]  # By currency, the value of all other dead letters.
 
     def plus(self, other: WrittenLetters) -> WrittenLetters:
-        """Return the sum of both."""
+        """Return the sum of this and another result."""
         missing = dict(self.missing)
         for currency, value in other.missing.items():
             missing[currency] = missing.get(currency, Decimal(0)) + value
@@ -60,7 +60,7 @@ class Unwritten:
         return any((self.letters, self.delivered, self.confirmed, self.ended, self._settled))
 
     def add_letter(self, letter: DeadLetter) -> None:
-        """Note a dead letter, which replaces the one with the same key."""
+        """Note a dead letter, which replaces the dead letter with the same key."""
         if letter.key in self.letters:
             self._repeated[letter.reason] += 1
         self._settled.pop(letter.key, None)  # Its row keeps the run that was the first to write it.
@@ -113,7 +113,7 @@ class Unwritten:
         return RESERVATION.remove([(run, batch) for batch in self.ended])
 
     def written(self, known: Collection[LetterKey]) -> WrittenLetters:
-        """Return what a run learns from writing the dead letters; the store already had `known`."""
+        """Return what a run learns from writing the dead letters, if the store had `known`."""
         repeated = self._repeated + Counter(self.letters[key].reason for key in known)
         missing: dict[str, Decimal] = {}
         for key, letter in self.letters.items():

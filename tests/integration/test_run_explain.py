@@ -97,4 +97,4 @@ def test_a_first_configuration(target: Launcher, sandbox: Sandbox) -> None:
     assert "cannot write 'liveintent.yaml': File exists" in run.last_line
     run = target.command("explain", "--write-config", "other.yaml").close_input().wait()
     assert (run.code, (target.folder / "other.yaml").exists()) == (1, False)
-    assert "no input" in run.last_line
+    assert "the input is empty" in run.last_line

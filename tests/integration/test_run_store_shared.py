@@ -134,6 +134,6 @@ def test_a_suspended_run_starts_no_request(
     before = server.arrivals["first"]
     first.signal(signal.SIGCONT)
     first.wait()
-    assert "because it was suspended for long" in first.log
+    assert "because the run was suspended for long" in first.log
     assert (first.code, first.states, server.arrivals["first"]) == (1, [], before)
     assert server.delivered == {f"order-{n}" for n in range(1_600)}

@@ -330,7 +330,7 @@ def test_no_handler_of_a_logger_gets_a_secret(target: Watched) -> None:
     )
     assert late.count("planted ") == 1
     for text in (own, structured):
-        for said in ("planted", "Traceback", "UserWarning", "nothing handled", "in __del__"):
+        for said in ("planted", "Traceback", "UserWarning", "was not handled", "in __del__"):
             assert said in text
         assert len([line for line in text.splitlines() if "do not fit" in line]) == 1
     assert all(json.loads(line) for line in structured.splitlines())

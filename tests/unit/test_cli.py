@@ -360,7 +360,7 @@ def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) ->
     [
         pytest.param(
             "",
-            "no input: the tap has written nothing, because it ended early or no stream is",
+            "the input is empty. Perhaps the tap ended early, no stream is selected",
             id="nothing at all",
         ),
         pytest.param(

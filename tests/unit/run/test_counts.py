@@ -406,7 +406,9 @@ def test_the_advice_names_streams_that_take_the_slower_way() -> None:
     assert list(summary.warnings(report)) == []
     (line,) = summary.advice(report, None)
     assert line.startswith("orders: 200 of 300 records took the slower way, which costs speed")
-    assert line.endswith("most often because of what is, or is not, in the column currency")
+    assert line.endswith(
+        "most often because the column currency has an unusual value or is missing"
+    )
 
 
 def test_how_soon_events_were_sent() -> None:

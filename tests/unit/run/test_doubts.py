@@ -392,7 +392,10 @@ def test_advice_for_several_streams() -> None:
         ),
         pytest.param({"chance": 200}, 200, "because the map uses rand or randint", id="chance"),
         pytest.param(
-            {"ip": 101}, 1_000, "because of what is, or is not, in the column ip", id="a column"
+            {"ip": 101},
+            1_000,
+            "because the column ip has an unusual value or is missing",
+            id="a column",
         ),
     ],
 )

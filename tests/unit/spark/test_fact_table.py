@@ -106,7 +106,7 @@ def test_a_failure_of_the_table_names_the_option_and_no_address(
     for url in ("nope://bucket/x", "s3://"):
         with pytest.raises(StorageError, match=r"option 'outcomes_path': .* cannot be used: \w"):
             FactTable(make_job(None)._replace(outcomes_path=url), create=True)
-    with pytest.raises(StorageError, match="cannot be used: this machine does not find what"):
+    with pytest.raises(StorageError, match="cannot be used: this machine does not find the"):
         FactTable(make_job(None)._replace(outcomes_path=str(tmp_path / "there")))
     (tmp_path / "ann@example.com").write_text("a file")
     with pytest.raises(StorageError, match="cannot be written: ") as raised:

@@ -69,8 +69,8 @@ def test_tasks_share_the_requests(
         ({"outcomes_path": "outcomes"}, "'outcomes_path' must be an absolute path or a URL"),
         ({"outcomes_path": "sftp://me:pass@host/x"}, "'outcomes_path' must .* without credentials"),
         ({"outcomes_path": "s3://host/x?key=pass@"}, "'outcomes_path' must .* without credentials"),
-        ({"write_id": "2026-11-28"}, "'write_id' must be a letter, then"),
-        ({"write_id": "a/../b"}, "'write_id' must be a letter, then"),
+        ({"write_id": "2026-11-28"}, "'write_id' must start with a letter"),
+        ({"write_id": "a/../b"}, "'write_id' must start with a letter"),
         ({"store": "liveintent.sqlite"}, "'store' must be the URL of a PostgreSQL database"),
         ({"store": "mysql://me:pass@host/x"}, "'store' must be a path, or a URL such as postgres"),
         ({"key_properties": "order"}, "'key_properties' names unknown columns: order"),
@@ -184,7 +184,7 @@ def test_columns_and_keys_are_found_in_any_case(
 
 def test_columns_that_differ_by_case() -> None:
     """Which one is meant, nobody can say."""
-    words = "columns have equal names, except for upper and lower case: value"
+    words = "names of columns differ only in upper and lower case: value"
     with pytest.raises(ConfigurationError, match=words):
         job([*COLUMNS, "value", "VALUE"])
 

@@ -329,7 +329,7 @@ def test_a_run_that_was_suspended(stores: Stores, how: str) -> None:
         assert len(claim(two, 0, event("3")).mine) == 1
         assert stores.sql("SELECT run FROM reservation") == [(two.number,)]
     if how in {"reserved", "sent"}:
-        with pytest.raises(StorageError, match="because it was suspended for long"):
+        with pytest.raises(StorageError, match="because the run was suspended for long"):
             one.write()
         return
     one.write()
@@ -358,7 +358,7 @@ def test_an_answer_that_comes_late(stores: Stores, is_renewal: bool) -> None:
         return decision
 
     one.database.ask_and_change = ask_and_change  # type: ignore[method-assign]
-    with pytest.raises(StorageError, match="because it was suspended for long"):
+    with pytest.raises(StorageError, match="because the run was suspended for long"):
         claim(one, 0, event())
 
 
