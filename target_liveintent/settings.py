@@ -52,6 +52,17 @@ class DeliverySettings(NamedTuple):
     flush_interval_seconds: int
 
 
+class RunSettings(NamedTuple):
+    """The settings that the loop of a run needs; `Settings` explains each setting."""
+
+    batch_size_rows: int
+    flush_interval_seconds: int
+    on_rejection: str
+    max_dead_letter_percent: int
+    dry_run: bool
+    limit: int | None
+
+
 class Account(NamedTuple):
     """The account of a run: its `customer_id`, and the host of the API in lower case, no port."""
 
@@ -209,6 +220,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             self.request_timeout_seconds,
             self.max_retry_seconds,
             self.flush_interval_seconds,
+        )
+
+    @property
+    def run(self) -> RunSettings:
+        """The settings that the loop of a run needs."""
+        return RunSettings(
+            self.batch_size_rows,
+            self.flush_interval_seconds,
+            self.on_rejection,
+            self.max_dead_letter_percent,
+            self.dry_run,
+            self.limit,
         )
 
     @functools.cached_property

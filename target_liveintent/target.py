@@ -121,7 +121,7 @@ class TargetLiveIntent(Target):
             stop_reading=self._stop_reading,
             on_progress=self._reporter.progress,
         )
-        self.run = Run(settings, parts)
+        self.run = Run(settings.run, parts)
         self._state: str | None = None  # The last STATE of the input.
         self.message_reader = MessageReader(self.run.tick)
         maps = StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)

@@ -24,7 +24,7 @@ from target_liveintent.run.outcome_writer import Outcomes, OutcomeWriter
 from target_liveintent.run.phases import HAS_FAILED, SENDS, Phase, next_phase
 from target_liveintent.run.states import StateGate, StatePublisher
 from target_liveintent.run.stopping import EventLimit, StopRequest
-from target_liveintent.settings import Settings
+from target_liveintent.settings import RunSettings
 from target_liveintent.store.ledger import Claim
 
 TICK = 1.0
@@ -58,7 +58,7 @@ class RunParts(NamedTuple):
 class Run:
     """A run, which gives an outcome to each record that it takes."""
 
-    def __init__(self, settings: Settings, parts: RunParts) -> None:
+    def __init__(self, settings: RunSettings, parts: RunParts) -> None:
         self._parts = parts
         self._clock = parts.clock
         self._delivery = parts.delivery

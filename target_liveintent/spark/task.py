@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
@@ -78,7 +77,7 @@ class Task:
             on_progress=lambda *_: self._learn(),
         )
         # The driver judges the share of rejected rows over all tasks.
-        self._run = Run(msgspec.structs.replace(settings, max_dead_letter_percent=100), parts)
+        self._run = Run(settings.run._replace(max_dead_letter_percent=100), parts)
         self._counts = self._run.counts.of(write.source.stream)
         suppressions = Suppressions(settings.suppression_path)
         self._convert = write.source.converter(

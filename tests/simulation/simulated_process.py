@@ -83,7 +83,7 @@ class RunProcess:
         self._database = self._connect()
         self._checks.facts.begin(self._run_id, self._clock.now, self._signals, self._database)
         try:
-            run = Run(self._plan.settings, self._parts())
+            run = Run(self._plan.settings.run, self._parts())
             self._signals.on_stop = lambda: self._stop(run)
             return self._process(run)
         except KilledError:

@@ -345,7 +345,7 @@ class FakeRun:
         made = settings(**changes)
         kind = kind_of_run(made.limit)
         given = RunParts(self.clock, delivery, self.outcomes, kind, write_state=self._write_state)
-        self.run = Run(made, given._replace(**parts or {}))
+        self.run = Run(made.run, given._replace(**parts or {}))
 
     def _write_state(self, state: str) -> None:
         self.happened.append("state")
