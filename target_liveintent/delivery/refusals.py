@@ -124,7 +124,7 @@ class Refusals:
         return self._newest_accepted > request
 
     def allows_unproven(self, events: int) -> bool:
-        """Return whether so many more refused events may become dead letters without a proof."""
+        """Return whether this many further events may become dead letters without a proof."""
         if self._shared:
             return not self.proves_wrong
         most = MOST_UNPROVEN if self.accepted else MOST_UNPROVEN_OF_NONE

@@ -137,8 +137,9 @@ def vocabulary() -> Vocabulary:
 def words_of(*path: str) -> frozenset[str]:
     """Return the meanings of the words in a path: `custMail` means `customer` and `email`.
 
-    Accents, case and single letters have no effect. At the beginning of a name, `data` means a
-    date, as in Italian and Portuguese, unless `data` is a whole step of a longer path.
+    A capital letter after a small one begins a word. Accents and single letters have no effect. At
+    the beginning of a name, `data` means a date, as in Italian and Portuguese, unless `data` is a
+    whole step of a longer path.
     """
     tokens: list[str] = []
     for step in path:

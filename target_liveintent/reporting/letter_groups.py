@@ -108,7 +108,7 @@ class DeadLetters(Letters, kw_only=True):
 
 
 def look_at(database: Database, converter: ReplayConverter, notes: Iterable[str]) -> DeadLetters:
-    """Count the dead letters of the store, judged as a replay with this converter would.
+    """Count all dead letters, and what a replay would do with the newest of each large group.
 
     Raises:
         StorageError: If the store cannot be read.

@@ -39,7 +39,7 @@ class Progress:
         self._delivered = 0
 
     def update(self, counts: RunCounts, status: DeliveryStatus) -> None:
-        """Show what is due; called at least about once a second."""
+        """Show the progress or a long wait if it is time to; called about once a second."""
         now = self._clock.monotonic()
         if now >= self._next_wait:
             self._show_wait(status, counts.elsewhere, now)

@@ -77,7 +77,7 @@ Amounts = dict[str, Amount]
 
 
 def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
-    """Add the values of further conversions, in any number of currencies."""
+    """Add the figures of further conversions; after `MOST_CURRENCIES`, only their number."""
     for currency, amount in more:
         if currency not in amounts and len(amounts) >= MOST_CURRENCIES:
             currency, amount = OTHERS, Amount(amount.conversions)  # noqa: PLW2901

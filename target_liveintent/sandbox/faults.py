@@ -51,7 +51,7 @@ class Drop(_Fault, kw_only=True, tag="drop"):
     when: Literal["before", "after"]
 
     def answer(self, accepted: Accepted) -> Answer:
-        """Return an answer without a status."""
+        """Return the answer that stands for a closed connection: it has no status."""
         return Answer(
             outcome=Outcome.DROPPED,
             status=None,

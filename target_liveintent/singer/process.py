@@ -49,9 +49,9 @@ class StopSignals:
 
     The first signal asks the run to stop, and sets an alarm. The alarm ends the process if the run
     has not ended within `STOP_SECONDS`, for example because nobody reads a pipe or the database
-    does not answer. A second signal ends the process at once. STATE stays correct after the alarm
-    or the second signal, as after SIGKILL. The last log line ends with the text `then`, which says
-    how the remaining events are sent.
+    does not answer; its log line ends with the text `then`, which says how the remaining events are
+    sent. A second signal, more than `_REPEATED_SECONDS` after the first, ends the process at once,
+    without a log line. STATE stays correct after the alarm or the second signal, as after SIGKILL.
 
     Attributes:
         received: The number of the first signal; None before a signal arrives.

@@ -221,7 +221,7 @@ class RunStore:
         self.database.transact([end_of_run(self.number, self._clock.time(), ending, figures)])
 
     def close(self, *, forget: bool = False) -> None:
-        """Close the database; delete the row of a task, or of a run to forget."""
+        """Close the database; before that, delete the row of a task, or of any run to `forget`."""
         forgets = forget or self._options.kind == TASK
         try:
             if forgets and not self._has_failed:
