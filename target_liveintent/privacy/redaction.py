@@ -13,7 +13,6 @@ import functools
 import html
 import logging
 import re
-import struct
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -100,9 +99,9 @@ def hide_token(token: str) -> None:
     if len(token) < _SHORTEST_TOKEN:  # Removing a short token would garble lines of the log.
         return
     for text in (token, f"Bearer {token}"):
-        encoded = base64.b64encode(text.encode()).decode()
-        without_padding = (secret.rstrip("=") for secret in (text, encoded))
-        _secrets.update(secret for secret in without_padding if len(secret) >= _SHORTEST_TOKEN)
+        written = {text, base64.b64encode(text.encode()).decode()}
+        written |= {secret.rstrip("=") for secret in written}
+        _secrets.update(secret for secret in written if len(secret) >= _SHORTEST_TOKEN)
     _secret_spellings.cache_clear()
 
 
@@ -110,28 +109,22 @@ def hide_token(token: str) -> None:
 def _secret_spellings() -> re.Pattern[str] | None:
     """Return the pattern of all secrets in all their spellings, the longest secret first."""
     longest_first = sorted(_secrets, key=len, reverse=True)
-    patterns = ["".join(map(_spellings_of, secret)) for secret in longest_first]
-    if not patterns:
+    if not longest_first:
         return None
     # Most characters of a text begin no secret. To see this at once makes the search fast.
     firsts = "".join(re.escape(secret[0]) for secret in longest_first)
-    padding = _spellings_of("=")
-    return re.compile(rf"(?=[{firsts}+\\%&])(?:{'|'.join(patterns)})(?:{padding})*")
+    patterns = ("".join(map(_spellings_of, secret)) for secret in longest_first)
+    return re.compile(rf"(?=[{firsts}+\\%&])(?:{'|'.join(patterns)})")
 
 
 def _spellings_of(character: str) -> str:
-    """Return the pattern of a character as URLs, JSON, HTML and source code may spell it."""
+    """Return the pattern of a character as URLs, JSON and HTML may spell it."""
     code = ord(character)
     in_url = "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in character.encode(errors="replace"))
-    in_json = "".join(rf"\\{{1,4}}u{unit:04x}" for unit in _utf16(character))
+    in_json = rf"\\{{1,4}}u{code:04x}"
     in_html = f"&#(?:0{{0,7}}{code}|x0{{0,7}}{code:x});|{re.escape(html.escape(character))}"
     plain = "[ +]" if character == " " else re.escape(character)
     return rf"(?:\\{{0,4}}{plain}|(?i:{in_url}|{in_json}|{in_html}))"
-
-
-def _utf16(character: str) -> tuple[int, ...]:
-    encoded = character.encode("utf-16-be", errors="surrogatepass")
-    return struct.unpack(f">{len(encoded) // 2}H", encoded)
 
 
 def without_secrets(text: str) -> str:
