@@ -114,17 +114,17 @@ def _secret_spellings() -> re.Pattern[str] | None:
     # Most characters of a text begin no secret. To see this at once makes the search fast.
     firsts = "".join(re.escape(secret[0]) for secret in longest_first)
     patterns = ("".join(map(_spellings_of, secret)) for secret in longest_first)
-    return re.compile(rf"(?=[{firsts}+\\%&])(?:{'|'.join(patterns)})")
+    return re.compile(rf"(?=[{firsts} +\\%&])(?:{'|'.join(patterns)})")
 
 
 def _spellings_of(character: str) -> str:
-    """Return the pattern of a character as URLs, JSON and HTML may spell it."""
+    """Return the pattern of a character as URLs, JSON, HTML and logs may spell it."""
     code = ord(character)
     in_url = "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in character.encode(errors="replace"))
-    in_json = rf"\\{{1,4}}u{code:04x}"
+    escaped = rf"\\{{1,4}}(?:u{code:04x}|x{code:02x})"
     in_html = f"&#(?:0{{0,7}}{code}|x0{{0,7}}{code:x});|{re.escape(html.escape(character))}"
-    plain = "[ +]" if character == " " else re.escape(character)
-    return rf"(?:\\{{0,4}}{plain}|(?i:{in_url}|{in_json}|{in_html}))"
+    plain = "[ +]" if character in " +" else re.escape(character)
+    return rf"(?:\\{{0,4}}{plain}|(?i:{in_url}|{escaped}|{in_html}))"
 
 
 def without_secrets(text: str) -> str:

@@ -228,6 +228,8 @@ def test_the_rest_of_a_line_stays_and_extra_stays_json(logger: logging.Logger) -
         "".join(f"&#x{ord(character):X};" for character in TOKEN),
         html.escape(TOKEN),
         TOKEN.rstrip("="),
+        TOKEN.replace("+", " "),
+        TOKEN.replace("/", "\\x2f"),
     ],
     ids=[
         "as it is",
@@ -245,12 +247,20 @@ def test_the_rest_of_a_line_stays_and_extra_stays_json(logger: logging.Logger) -
         "as numbers of HTML",
         "as HTML",
         "without its padding",
+        "with a plus that was read as a space",
+        "with a slash as a log escapes it",
     ],
 )
 def test_the_token_is_hidden_in_every_spelling(spelling: str) -> None:
     """A URL or a header may encode the token."""
     hide_token(TOKEN)
     assert without_secrets(f"before {spelling} after") == "before *** after"
+
+
+def test_a_token_that_is_mostly_padding_is_hidden() -> None:
+    """Without its padding, it would be too short, and lines would be garbled."""
+    hide_token("q=====")
+    assert without_secrets("a q===== b, Bearer c, q") == "a *** b, Bearer c, q"
 
 
 @pytest.mark.parametrize(
