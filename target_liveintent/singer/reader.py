@@ -6,6 +6,7 @@ batches that have waited long enough, writes STATE, and handles signals.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -225,6 +226,8 @@ def stream_of(message: Message) -> str:
 def state_of(message: Message) -> str:
     """Return the value of a STATE as the JSON text that the tap wrote, so that no number changes.
 
+    (For a value that is not strict JSON, see `decode_message`.)
+
     Raises:
         InputError: If the STATE has no value, or is not UTF-8.
     """
@@ -286,8 +289,16 @@ def _split(chunk: bytes) -> tuple[list[bytes], bytes]:
 
 
 def decode_message(line: bytes) -> Message:
-    """Decode a line to a message; raise an `InputError` if the line is not a Singer message."""
+    """Decode a line to a message; raise an `InputError` if the line is not a Singer message.
+
+    If only Python's `json` module can decode the line, `value` has the text that this module writes
+    for the value of a STATE. So the tap gets back a NaN or half a character in its STATE.
+    """
+    with contextlib.suppress(*_UNREADABLE):
+        return _decode_message(line)
     message: Message = _decode(_decode_message, line)
+    if message.value:  # Here, `_strict_json` may have changed it.
+        message.value = msgspec.Raw(json.dumps(json.loads(line)["value"]).encode())
     return message
 
 
@@ -339,7 +350,7 @@ def _utf8(text: bytes | msgspec.Raw) -> str:
 
 
 def _strict_json(line: str) -> bytes:
-    """Convert what Python's `json` module accepts as JSON to strict JSON.
+    """Convert what Python's `json` module accepts as JSON to strict JSON, for records.
 
     NaN and each string with a surrogate become null. An infinity becomes a string, which no column
     accepts as a number.

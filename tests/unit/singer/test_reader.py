@@ -159,6 +159,23 @@ def test_a_state_is_passed_on_byte_by_byte() -> None:
     assert bytes(message.value) == b"{}"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("NaN", id="NaN"),
+        pytest.param('{"a":[Infinity,-Infinity]}', id="infinities"),
+        pytest.param('{"s":{"\\ud800":1,"\\udfff":"x\\ud83d"}}', id="half characters"),
+        pytest.param(f'{{"a":NaN,"n":{10**29},"t":"\\ud83d\\ude00\u00fc"}}', id="with others"),
+    ],
+)
+def test_a_state_that_only_python_reads_keeps_its_meaning(value: str) -> None:
+    """Taps in Python write it, and read it back: nothing in it becomes null or a text."""
+    (message,) = Recorder().read(f'{{"value":{value},"type":"STATE"}}\n'.encode())
+    written = state_of(message)
+    assert repr(json.loads(written)) == repr(json.loads(value))
+    assert written.isascii()  # So that standard output can have half a character.
+
+
 S = b"ann.s3cr3t@example.com"
 DEEP = b"[" * 200_000
 BATCH = b'{"type":"BATCH","stream":"s","encoding":'
