@@ -19,9 +19,16 @@ def process_batch(reader: MessageReader, message: Message) -> None:
     """Pass each record of a BATCH message to the function that is registered for the stream.
 
     After each record, this calls `reader.goes_on`, and returns early if the result is False.
+
+    Raises:
+        InputError: If the message has no manifest, or a file cannot be read.
+        RecordsWithoutSchemaException: If the tap has not sent the stream's SCHEMA yet.
     """
     process = reader.process_of(message)
-    for record in batch_records(message.encoding or {}, message.manifest or []):
+    if message.manifest is None:
+        msg = "the BATCH message has no manifest: report this to the maintainers of the tap"
+        raise InputError(msg)
+    for record in batch_records(message.encoding or {}, message.manifest):
         process(record)
         if not reader.goes_on():
             return

@@ -2,11 +2,13 @@
 
 import datetime as dt
 import gzip
+import io
 import re
 import sys
 import urllib.request
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import fsspec
 import pytest
 
 from target_liveintent.errors import InputError
-from target_liveintent.singer.batch_files import batch_records
+from target_liveintent.singer.batch_files import batch_records, process_batch
+from target_liveintent.singer.reader import MessageReader
 
 JSONL = {"format": "jsonl"}
 GZIP = {"format": "jsonl", "compression": "gzip"}
@@ -54,6 +57,16 @@ def test_each_line_of_a_file_is_a_record(
     found = list(batch_records(encoding, [stored(content)]))
     assert found == RECORDS
     assert str(found[0]["total"]) == "87.10"
+
+
+@pytest.mark.parametrize("manifest", ["", ',"manifest":null'], ids=["absent", "null"])
+def test_a_message_that_names_no_files_is_an_error(manifest: str) -> None:
+    """Otherwise, its records would be lost, and a STATE after it would say that they are not."""
+    reader = MessageReader(lambda: None)
+    reader.pass_records("s", None, lambda _: None)
+    line = f'{{"type":"BATCH","stream":"s","encoding":{{"format":"jsonl"}}{manifest}}}\n'
+    with pytest.raises(InputError, match="line 1 of the input: the BATCH message has no manifest"):
+        reader.process_lines(io.StringIO(line), {"BATCH": partial(process_batch, reader)})
 
 
 def test_several_files_are_read_in_their_order(stored: Stored) -> None:
