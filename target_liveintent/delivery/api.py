@@ -98,7 +98,7 @@ MEANINGS = {
         "This machine could not make the request. The events are sent again.",
     ),
     Verdict.FAULT: Meaning(
-        "any other 5xx, or no connection",
+        "any other 5xx, no connection, or an answer that is not HTTP",
         "Something failed at the API or on the way. The events are sent again, not before"
         " `Retry-After`.",
         {*range(500, 600)} - {503},

@@ -27,6 +27,7 @@ _MOST_HEAD_BYTES = 1_048_576  # The most that one status line and its headers ma
 _READ_BYTES = 65_536  # More than a TLS record, so no part of a record stays in the TLS socket.
 _BODILESS = {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
+_FIRST_BYTES = b"HTTP/1."
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) +([1-9]\d\d)(?=[ \r\n])")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LINE_END = re.compile(rb"\n")
@@ -35,7 +36,11 @@ _CHUNK_BYTES = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(?:;.*)?\s*")
 
 
 class BrokenAnswerError(OSError):
-    """The connection ended within an answer, or what came is not HTTP/1.1."""
+    """The connection ended within an answer, or a part of the answer cannot be read."""
+
+
+class NotHttpError(OSError):
+    """The first bytes that a server sent are not an HTTP/1.1 status line."""
 
 
 class Reply(NamedTuple):
@@ -115,16 +120,31 @@ class _AnswerReader:
         Bytes before the status line are skipped if the server `has_answered` before; otherwise,
         they are an error.
         """
+        if not has_answered:
+            self._wait_for_http()
         while True:
             lines = self._take_until(_HEAD_END, _MOST_HEAD_BYTES)
             status_line = _STATUS_LINE.search(lines)
             if status_line is None or status_line.start() > 0:
                 if not has_answered:
-                    raise BrokenAnswerError
+                    raise NotHttpError
                 self._has_skipped = True
             if status_line is not None:
                 headers = _headers(lines[status_line.end() :])
                 return _Head(int(status_line[2]), status_line[1] == b"0", headers)
+
+    def _wait_for_http(self) -> None:
+        """Wait for the first bytes of an answer, and check them.
+
+        A server of another protocol may send a greeting, and then wait without closing the
+        connection.
+        """
+        while self._buffer[: len(_FIRST_BYTES)] == _FIRST_BYTES[: len(self._buffer)]:
+            if len(self._buffer) >= len(_FIRST_BYTES):
+                return
+            if not self._receive():
+                raise BrokenAnswerError
+        raise NotHttpError
 
     def _body(self, head: _Head) -> tuple[bytes, bool]:
         """Return the body, and whether it is certain that no further bytes of the body follow."""

@@ -43,7 +43,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import create_urllib3_context, parse_url
 
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.exchange import Reply, exchange
+from target_liveintent.delivery.exchange import NotHttpError, Reply, exchange
 from target_liveintent.settings import is_loopback
 
 _TIMEOUT_TOLERANCE_SECONDS = 0.05
@@ -58,6 +58,11 @@ _FAULTS: tuple[tuple[type[BaseException], Verdict, str], ...] = (
     (urllib3.exceptions.ConnectTimeoutError, Verdict.FAULT, "the connection timed out"),
     (TimeoutError, Verdict.LIMITED, "no answer came in time"),
     (ssl.SSLError, Verdict.FAULT, "the TLS handshake failed"),
+    (
+        NotHttpError,
+        Verdict.FAULT,
+        "the server did not answer in HTTP. Check the scheme, the host and the port in api_url",
+    ),
     (BaseException, Verdict.FAULT, "the connection failed"),
 )
 _STARVED = Answer(

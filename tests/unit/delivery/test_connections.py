@@ -100,7 +100,7 @@ def stop(connection: socket.socket, ended: threading.Event) -> None:
 
 
 SLOW = {
-    "status": dripping(b"", b"H"),
+    "status": dripping(b"HTTP/1.1 2", b"0"),
     "headers": dripping(OK, b"X: y\r\n"),
     "header": dripping(OK, b"x"),
     "body": dripping(OK + b"Content-Length: 100\r\n\r\n", b"x"),

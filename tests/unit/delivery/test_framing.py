@@ -227,34 +227,42 @@ def test_an_answer_is_read_to_its_end(name: str) -> None:
     assert server.connections == ([2] if is_reused else [1, 1])
 
 
+BROKEN = {
+    "cut by length": head("Content-Length: 9", status="200 OK") + b'["1"]',
+    "cut between chunks": CHUNKS + b'3\r\n["1\r\n',
+    "chunk of negative size": CHUNKS + b"-5\r\n12345\r\n0\r\n\r\n",
+    "chunk of a size that Python reads": CHUNKS + b"0x1\r\n7\r\n0\r\n\r\n",
+    "cut within the status line": b"HTTP/",
+    "cut within the headers": b"HTTP/1.1 204 No Content\r\nX:",
+    "headers of two megabytes": head(LONG * 2),
+}
+NOT_HTTP = {
+    "another version of HTTP": head(version="2.0"),
+    "status of two digits": head(status="20 OK"),
+    "status of four digits": head(status="2040 OK"),
+    "empty line first": b"\r\n" + NO_CONTENT,
+    "alert of TLS": b"\x15\x03\x03\x00\x02\x02\x16",
+    "greeting of SSH": b"SSH-2.0-s3cr3t\r\n",
+    "two letters": b"HI",
+}
+NOT_HTTP_SAID = "the server did not answer in HTTP"
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "words"),
     [
-        head("Content-Length: 9", status="200 OK") + b'["1"]',
-        CHUNKS + b'3\r\n["1\r\n',
-        CHUNKS + b"-5\r\n12345\r\n0\r\n\r\n",
-        CHUNKS + b"0x1\r\n7\r\n0\r\n\r\n",
-        b"HTTP/1.1 204 No Content\r\nX:",
-        head(version="2.0"),
-        head(status="20 OK"),
-        head(status="2040 OK"),
-        b"\r\n" + NO_CONTENT,
-        head(LONG * 2),
-    ],
-    ids=[
-        "cut by length",
-        "cut between chunks",
-        "chunk of negative size",
-        "chunk of a size that Python reads",
-        "cut within the headers",
-        "another version of HTTP",
-        "status of two digits",
-        "status of four digits",
-        "empty line first",
-        "headers of two megabytes",
+        *(pytest.param(BROKEN[name], "the connection failed", id=name) for name in BROKEN),
+        *(
+            pytest.param(
+                NOT_HTTP[name],
+                f"{NOT_HTTP_SAID}. Check the scheme, the host and the port in api_url",
+                id=name,
+            )
+            for name in NOT_HTTP
+        ),
     ],
 )
-def test_what_is_no_whole_answer_is_a_fault(answer: bytes) -> None:
+def test_what_is_no_whole_answer_is_a_fault(answer: bytes, words: str) -> None:
     """Nobody knows which events a 200 would have named; the events are sent again."""
 
     def serve(connection: socket.socket, _: threading.Event) -> None:
@@ -263,7 +271,20 @@ def test_what_is_no_whole_answer_is_a_fault(answer: bytes) -> None:
 
     with serving(serve) as port:
         reply = route_to(f"http://127.0.0.1:{port}").post("a-token", b"[{}]", 5.0)
-    assert reply == Answer(Verdict.FAULT, "the connection failed")
+    assert reply == Answer(Verdict.FAULT, words)
+
+
+def test_a_server_of_another_protocol_is_noticed_at_once() -> None:
+    """It may greet, and keep the connection open: the greeting shows that it is no HTTP server."""
+
+    def greet(connection: socket.socket, ended: threading.Event) -> None:
+        connection.sendall(b"SSH-2.0-server\r\n")
+        ended.wait(30)
+
+    with serving(greet) as port:
+        reply = route_to(f"http://127.0.0.1:{port}").post("a-token", b"[{}]", 30.0)
+    assert isinstance(reply, Answer)
+    assert reply.detail.startswith(NOT_HTTP_SAID)
 
 
 @pytest.mark.parametrize(
