@@ -232,6 +232,10 @@ class Renewals:
         """Whether the store answers so slowly that the run can send nothing."""
         return self._late_answers >= MOST_LATE_ANSWERS
 
+    def lost(self) -> None:
+        """Note that another run has taken events of this run, so nothing may be sent any more."""
+        self.last = -math.inf
+
     def renewed(self, asked_at: float) -> None:
         """Note that the store has just answered what the run asked at `asked_at`."""
         self.last = asked_at

@@ -261,9 +261,10 @@ class RunStore:
         if not answer.has_all:
             raise StorageError(_LOST)
         if question.reserved is not None:
-            self._renewals.renewed(question.asked_at)
             if answer.has_any(question.reserved):
+                self._renewals.lost()  # Before the run ends, threads may ask what is reserved.
                 raise StorageError(_SUSPENDED)
+            self._renewals.renewed(question.asked_at)
             if self._renewals.is_too_slow:
                 raise StorageError(_TOO_SLOW)
 

@@ -96,9 +96,16 @@ def test_a_run_waits_for_another_one(
     assert server.accepted == ["order-0", "order-1", "order-2"]
 
 
+def is_stopped(run: Running) -> bool:
+    """Return whether each thread is stopped; on a busy machine, some run on after a SIGSTOP."""
+    threads = Path(f"/proc/{run.process.pid}/task").glob("*/stat")
+    return all(thread.read_text().rpartition(") ")[2].startswith("T") for thread in threads)
+
+
 def suspended(run: Running, store: Path | str) -> bool:
     """Suspend a run, unless it is in a transaction, which would lock the store for all others."""
     run.signal(signal.SIGSTOP)
+    wait_until(lambda: is_stopped(run), "a stop of all its threads")
     try:
         if isinstance(store, str):
             ask(store, "SELECT version FROM store FOR UPDATE NOWAIT")

@@ -331,6 +331,8 @@ def test_a_run_that_was_suspended(stores: Stores, how: str) -> None:
     if how in {"reserved", "sent"}:
         with pytest.raises(StorageError, match="because the run was suspended for long"):
             one.write()
+        assert one.reserved_until < clock.now  # Until the run has ended, its threads ask for it.
+        one.release()
         return
     one.write()
     assert said(claim(two, 1, *events(2))) == ([], ["0", "1"], [])
@@ -360,6 +362,8 @@ def test_an_answer_that_comes_late(stores: Stores, is_renewal: bool) -> None:
     one.database.ask_and_change = ask_and_change  # type: ignore[method-assign]
     with pytest.raises(StorageError, match="because the run was suspended for long"):
         claim(one, 0, event())
+    assert one.reserved_until < clock.now
+    one.release()
 
 
 def late_answers(store: RunStore, clock: FakeClock, seconds: Iterable[float]) -> None:
