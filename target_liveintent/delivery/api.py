@@ -26,7 +26,7 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.settings import DeliverySettings, PartialAnswer
 
-_MAX_DETAIL_CHARACTERS = 500  # So much of the text of a refusal is kept.
+_MAX_DETAIL_CHARACTERS = 500  # The most that is kept of the text of a refusal.
 
 
 class Verdict(enum.Enum):
@@ -302,7 +302,7 @@ def stopped(last_fault: Answer | None) -> errors.DeliveryError:
 
 
 def all_refused(requests: int, detail: str) -> errors.AllRefusedError:
-    """Return the error that ends a run after so many refusals in a row, the last with `detail`."""
+    """Return the error that ends a run after refusals in a row, the last of which has `detail`."""
     return errors.AllRefusedError(
         Failure.of(FailureCode.ALL_REFUSED, requests=requests, detail=detail)
     )

@@ -9,7 +9,7 @@ from target_liveintent.delivery.batch import BatchDelivery, LetterKind
 from target_liveintent.delivery.refusals import Refusals
 
 _SAMPLES_BEFORE_MORE_INPUT = 3  # From one batch; then the run waits for other batches.
-_FEWEST_BATCHES = 6  # At least so many may wait: fewer make the main thread wait too often.
+_FEWEST_BATCHES = 6  # The queue has room for these: with less, the main thread waits too often.
 
 
 class BatchQueue:

@@ -28,7 +28,8 @@ _MOST_REPEATED_SHARE = 0.02
 _LEAST_ROWS_TO_COMPARE = 3
 """The minimum number of rows for conclusions from equal values."""
 _MANY_ROWS, _LEAST_DIFFERENT_SHARE = 20, 0.1
-"""If so many rows have at most this share of different values, these are not the buyers' own."""
+"""A column does not describe the buyers if at least this number of rows has at most this share of
+different values."""
 _MOST_CANDIDATES = 5
 _ID = re.compile(r"(?=.*\d)[\w#/.-]{1,40}")
 _WORDS_OF_OTHER_URLS = frozenset({"referrer", "referer", "product", "image"})

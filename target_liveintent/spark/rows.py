@@ -123,8 +123,12 @@ def input_of(columns: Sequence[str], stream: str, keys: str) -> RowInput:
 
 def _equal_columns(columns: Sequence[str], names: dict[str, str]) -> Iterator[str]:
     """Yield a problem if the names of columns differ only in upper and lower case."""
-    if same := {*columns} - {*names.values()}:
-        yield f"names of columns differ only in upper and lower case: {', '.join(same)}"
+    kept = {name.lower(): name for name in names.values()}
+    for name in sorted({*columns} - {*names.values()}):
+        yield (
+            f"the columns '{name}' and '{kept[name.lower()]}' differ only in upper and lower case:"
+            " rename or drop one of them"
+        )
 
 
 def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[SparkRow]:

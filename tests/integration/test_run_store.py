@@ -56,7 +56,7 @@ QUICK: dict[str, Any] = {
 
 def test_an_empty_file(target: Launcher, sandbox: Sandbox, tmp_path: Path) -> None:
     """A program may have created it, but if it is what is left of a store, events go out again."""
-    warning = "of the store was there, but empty, so the run begins a new store"
+    warning = "exists but is empty, so the run begins a new store"
     path = tmp_path / "empty.sqlite"
     for is_there in (False, True):
         if is_there:
@@ -99,9 +99,8 @@ def test_another_pixel(to_server: Launcher, server: FaultyServer) -> None:
         now = {"customer_id": "a-1b2c", "pixel_id": 2001, **changes}
         assert warning.startswith(
             f"this is the first run for customer ID {now['customer_id']} and pixel"
-            f" {now['pixel_id']}. The runs for customer ID a-1b2c and pixel"
-            f" {2001 if 'pixel_id' in changes else 2002} in the store have sent 3 events, which are"
-            " sent again"
+            f" {now['pixel_id']}. Earlier runs with this store sent 3 events for customer ID a-1b2c"
+            f" and pixel {2001 if 'pixel_id' in changes else 2002}. This run sends these events"
         )
         # Two loaders may share a store: of a pixel that is known, nothing is said.
         assert to_server.run(*messages, **{**settings, **changes}).warnings == []

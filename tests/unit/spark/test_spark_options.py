@@ -183,8 +183,8 @@ def test_columns_and_keys_are_found_in_any_case(
 
 
 def test_columns_that_differ_by_case() -> None:
-    """Which one is meant, nobody can say."""
-    words = "names of columns differ only in upper and lower case: value"
+    """Nobody can say which of the two is meant, so the message names both."""
+    words = "the columns 'value' and 'VALUE' differ only in upper and lower case: rename or drop"
     with pytest.raises(ConfigurationError, match=words):
         job([*COLUMNS, "value", "VALUE"])
 
