@@ -44,9 +44,9 @@ class BatchQueue:
     def is_full(self, window: int) -> bool:
         """Return whether enough batches have events to send or in flight.
 
-        Usually, enough are twice as many batches as requests may be in flight (`window`), but at
-        least 6. While a batch has failed events, only `most` batches are enough, because failures
-        must be compared with other batches.
+        Usually, twice the number of requests that may be in flight (`window`) is enough, and at
+        least 6 batches. While a batch has failed events, only `most` batches are enough, because
+        failures must be compared with other batches.
         """
         have_failed = any(
             delivery.refused_at is not None or delivery.failed_at < math.inf

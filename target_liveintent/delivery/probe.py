@@ -76,7 +76,7 @@ class Probe(NamedTuple):
 
 
 class RandomRefusals(NamedTuple):
-    """Refusals do not depend on the rate, as a probe has shown.
+    """The result of a probe that refusals do not depend on the rate.
 
     Attributes:
         answers_left: For how many more answers the run assumes this.
@@ -126,7 +126,7 @@ class Probes:
         self._sample.clear()
 
     def give_up(self) -> None:
-        """Forget the probe and its result, void after a `Retry-After` or a long standstill."""
+        """Forget the probe and its result after a `Retry-After` or a long standstill."""
         self.under_way = None
         self.random_refusals = None
 

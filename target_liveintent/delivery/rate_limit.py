@@ -31,16 +31,16 @@ one request a second. A refusal costs the time of the `Retry-After`, so refusals
 higher limit, a refusal costs more requests: see `MOST_TIMES_LONGER`."""
 
 MOST_TIMES_LONGER = 5.0
-"""At a higher limit, the extra seconds after a `Retry-After` are multiplied by the requests a
-second, but at most by this number: with longer climbs, a run that was refused by chance would be
-slow for long."""
+"""The greatest factor for the extra seconds after a `Retry-After` at a higher limit; a smaller
+factor is the limit in requests a second. With longer climbs, a run that was refused by chance would
+be slow for a long time."""
 
 RETRY_AFTER_REST_RATIO = 0.93
 """The rate at which a climb rests after a `Retry-After`, relative to the refused rate. There, the
 random spread of starts hardly leads to refusals."""
 
 KNOWN_CLIMBS = 3.0
-"""The limit is forgotten if no refusal comes for this time, as a multiple of a climb's length."""
+"""The time without a refusal after which the limit is forgotten, in lengths of a climb."""
 
 LITTLE_USED_STARTS = 3
 """If at most this number of requests started since the last cut, the next cut starts from the rate

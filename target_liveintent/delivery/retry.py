@@ -52,9 +52,9 @@ class OutagePhase(enum.Enum):
 class Outage:
     """An outage: each request gets a fault. When its budget is used up, the run ends.
 
-    While the API accepts any request, there is no outage, however long a batch waits. There is none
-    either while the run waits for input: only a further batch can then show anything. Times are
-    monotonic seconds, and infinite if there is no outage.
+    While the API accepts any request, there is no outage, however long a batch waits. While the run
+    waits for input, there is no outage either, because only a further batch can show anything.
+    Times are monotonic seconds, and infinite if there is no outage.
     """
 
     def __init__(self, budget_seconds: float) -> None:

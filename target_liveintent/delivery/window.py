@@ -67,7 +67,7 @@ class Window:
 
     @property
     def most_per_second(self) -> float:
-        """How many requests start in a second at most if the ceiling of requests is in flight.
+        """How many requests can start in a second while `ceiling` requests are in flight.
 
         It is 0 before the first round is over, as no latency is known.
         """

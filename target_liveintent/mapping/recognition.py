@@ -185,10 +185,10 @@ def _relevant_words(field: str, column: SourceColumn) -> frozenset[str]:
 
 
 def _deeds_beside(field: str, stream: frozenset[str]) -> frozenset[str]:
-    """Return the words for deeds, such as a payment, that the name of a column may contain.
+    """Return the words for actions, such as a payment, that the name of a column may contain.
 
-    The name of an ID may contain only deeds in the stream's name, because an order also has the IDs
-    of payments.
+    The name of an ID may contain only actions in the stream's name, because an order also has the
+    IDs of payments.
     """
     deeds = vocabulary().deeds
     if field == "event_id":
@@ -287,7 +287,7 @@ def _unknown_values(column: SourceColumn, _: SourceTable) -> ColumnRemark | None
 
 
 def _few_values(column: SourceColumn, _: SourceTable) -> ColumnRemark | None:
-    """Return a remark if the values repeat too often to be the buyers' own.
+    """Return a remark if the values repeat too often to describe the buyers.
 
     Such values may belong to a shop, its clerks or a proxy.
     """

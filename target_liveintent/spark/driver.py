@@ -100,7 +100,7 @@ def end_write(
 
 
 def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) -> RunError | None:
-    """Return the error of a write with so many `failed` tasks; None if the write succeeded."""
+    """Return the error of a write, of which `failed` tasks failed; None if the write succeeded."""
     total, settings = counts.total, write.settings
     if failed or total.unsettled:
         return RunError(Failure.of(FailureCode.TASKS_FAILED, tasks=failed, rows=total.unsettled))

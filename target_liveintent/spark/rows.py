@@ -171,7 +171,7 @@ def read_ahead(
 ) -> Iterator[pa.RecordBatch]:
     """Yield batches while a thread reads the next batch; raise the exceptions of this thread.
 
-    `tick` does due work. This calls `tick` also while it waits for a batch, maybe for an hour.
+    A wait for a batch may take an hour, so this function calls `tick`, which does due work.
     """
     rows, reader = iter(batches), futures.ThreadPoolExecutor(1)
     reading = reader.submit(next, rows, None)
