@@ -82,7 +82,10 @@ class Action(enum.Enum):
     HALVE_REFUSED = "It is halved, and the left half is sent next.", PartState.HALVED
     HALVE_TOO_LARGE = "It is halved. No event is at fault.", PartState.HALVED
     HOLD_REFUSED = (
-        "A dead letter (`refused_by_api`) when the API accepts a later request, or the input ends.",
+        (
+            "It becomes a dead letter (`refused_by_api`) when the API accepts a later request, or"
+            " when the input ends."
+        ),
         PartState.UNPROVEN,
     )
     RETRY_AT_ONCE = "It is sent again at once.", PartState.WAITING

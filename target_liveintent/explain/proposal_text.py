@@ -41,9 +41,9 @@ REMARK_WORDS = {
     # Why the name of a candidate is not enough to propose the candidate
     "rival": "{column} fits equally well",
     "strangers": "the people in this stream are not customers",
-    "other_customer": "by its name, another column belongs to the customer",
+    "other_customer": "the name of another column says that it belongs to the customer",
     "ambiguous_name": "because of the other columns, its name can also mean something else",
-    "vague_name": "its name does not say enough",
+    "vague_name": "its name is too general",
     "other_word": "its name also contains {word!r}",
     "not_beside_value": "it is not in the same object as the value",
     # Why the values of a candidate are not certain

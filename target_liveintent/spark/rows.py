@@ -116,7 +116,10 @@ def input_of(columns: Sequence[str], stream: str, keys: str) -> RowInput:
         wanted = (*_EVENT_COLUMNS, *key_names) if key_names else names
         kind, problems = USUAL_RUN, [*_equal_columns(columns, names)]
         if unknown := {*key_names} - {*names}:
-            problems.append(f"option 'key_properties' names unknown columns: {', '.join(unknown)}")
+            names_given = ", ".join(sorted(unknown))
+            problems.append(
+                f"option 'key_properties' names columns that the DataFrame lacks: {names_given}"
+            )
     needed = {name: given for name, given in names.items() if name in wanted}
     return RowInput(kind, stream, key_names, needed, tuple(problems))
 

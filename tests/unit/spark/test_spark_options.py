@@ -73,7 +73,10 @@ def test_tasks_share_the_requests(
         ({"write_id": "a/../b"}, "'write_id' must start with a letter"),
         ({"store": "liveintent.sqlite"}, "'store' must be the URL of a PostgreSQL database"),
         ({"store": "mysql://me:pass@host/x"}, "'store' must be a path, or a URL such as postgres"),
-        ({"key_properties": "order"}, "'key_properties' names unknown columns: order"),
+        (
+            {"key_properties": "order"},
+            "'key_properties' names columns that the DataFrame lacks: order",
+        ),
         ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
         ({"stream_maps": "{}"}, "^option 'stream_maps' .* in Spark: change the DataFrame[^']*$"),
         ({"report_path": "/x"}, "'report_path' has no effect in Spark: set store"),
