@@ -95,7 +95,6 @@ EXPECTED: list[list[tuple[Any, ...]]] = [
         (RUN_ID, f"{YESTERDAY} 12:00:00", "done", "usual", None),
         ("running", f"{YESTERDAY} 14:24:00", None, None, None),
     ],
-    [("killed", ..., ...)],
     [
         (BEFORE, 12345, "EUR", 1, 10),
         (YESTERDAY, 12345, "GBP", 1, None),
@@ -129,7 +128,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
 def test_queries(store: Path | str) -> None:
     """Each query of the page finds what it says, with the same text in both databases."""
     queries = sql()
-    assert len(queries) == len(EXPECTED) == 6
+    assert len(queries) == len(EXPECTED) == 5
     for query, expected in zip(queries, EXPECTED, strict=True):
         found = ask(store, query)
         assert len(found) == len(expected), query
