@@ -53,7 +53,7 @@ def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
     explained.counts.mapped |= plan.identifying
     for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
         for row, violation in rows_of(batch, source.columns):
-            explained.add(row, converter, violation)
+            explained.add(row, converter, violation, time.time())
     notes = [*listed.warnings, f"At most {description.MAX_RECORDS:,} rows are read."]
     failures = list(
         description.run_failures(
