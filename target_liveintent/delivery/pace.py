@@ -122,7 +122,7 @@ class Pace:
         return max(due, self._schedule.last_start + LONGEST_PAUSE_SECONDS)
 
     def started(self, now: float) -> None:
-        """Note a start, maybe earlier than `next_start` says, but not before `allowed_at`."""
+        """Note a start, which is not before `allowed_at`, but may be before `next_start`."""
         self.in_flight += 1
         self._state = self._state.started()
         self._schedule.started(now, self._jitter())
