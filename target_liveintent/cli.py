@@ -453,7 +453,7 @@ def _forgotten(people: Sequence[Person], counts: Sequence[int]) -> Iterator[str]
         yield "standard input contains neither an address nor a hash"
     unknown = [person for person, count in zip(people, counts, strict=True) if not count]
     if numbers := [str(one.line) for one in unknown if one.is_address]:
-        yield f"the store had no row about the address in line {', '.join(numbers)}"
+        yield f"the store had no row of the person whose address is in line {', '.join(numbers)}"
     if numbers := [str(one.line) for one in unknown if not one.is_address]:
         yield (
             f"the store had no row with the hash in line {', '.join(numbers)}. Rows about the same"

@@ -33,8 +33,8 @@ _PREFIX_PART = re.compile("target|liveintent", re.IGNORECASE)
 """Matches the words that show that an environment variable may be meant for this program."""
 _VARIABLE = re.compile(r"target[\W_]*liveintent[\W_]*(.+)", re.IGNORECASE)
 OBJECTS = {"presets": 0, "stream_maps": 1, "stream_map_config": -1}
-"""The settings that are objects, each with the number of dots that separate levels in a flattened
-name, from the end (-1 means all). A stream's name may have dots; a column's name has no dot."""
+"""The settings that are objects. The number says how many dots at the end of a flattened name
+separate levels; -1 means all dots. A stream's name may have dots; a column's name has no dot."""
 _WRITTEN = ("store", "report_path", "metrics_path")
 """The settings for the files that a run writes."""
 _PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)

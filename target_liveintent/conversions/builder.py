@@ -213,8 +213,6 @@ class EventBuilder:
         event_time = _usable_time(draft.time, columns, now)
         required = self._required_values(columns)
         expires_at = event_time + event_model.WINDOWS[required["source"]] - event_model.MARGIN
-        if now >= expires_at:
-            _reject("event_too_old", "event_time")
         optional, of_optional = self._optional_values(columns)
         for remark in of_optional:
             if remark.kind == COLUMN_UNUSABLE:

@@ -140,6 +140,14 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
         """The JSON of the event in UTF-8."""
         return _encode(self.event)
 
+    def too_old(self) -> Rejection:
+        """Return the rejection of an event that the API no longer accepts because of its age.
+
+        Only a conversion becomes too old, and not a record: if the event was delivered before, its
+        age does not matter, and only the store knows this.
+        """
+        return self.rejected("event_too_old", "event_time", None)
+
     def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
         """Return the rejection of a conversion that cannot be sent after all.
 

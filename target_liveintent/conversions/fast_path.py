@@ -230,7 +230,7 @@ def _ids(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
         otherwise = f"sent_{name} = default_{name}" if is_known else f"odd({name!r})"
         yield f"if sent_{name} is None: {otherwise}"
     yield "expires_at = sent_event_time + lifetimes[sent_source]"
-    yield "if sent_event_time >= now - 1 or expires_at <= now: odd('event_time')"
+    yield "if sent_event_time >= now - 1: odd('event_time')"
 
 
 def _keys(builder: EventBuilder, mapped_keys: Sequence[str]) -> str:

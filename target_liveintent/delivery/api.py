@@ -26,7 +26,7 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.settings import DeliverySettings, PartialAnswer
 
-_MAX_DETAIL_CHARACTERS = 500  # So much of the text of a refusal is kept.
+_MAX_DETAIL_CHARACTERS = 500  # The most that is kept of the text of a refusal.
 
 
 class Verdict(enum.Enum):
@@ -131,7 +131,7 @@ class Answer(msgspec.Struct, frozen=True):
         return self.verdict is Verdict.LIMITED and self.status is not None
 
 
-# For each header that says when a limit begins anew, the header that says how many requests the
+# For each header that says when a limit is reset, the header that says how many requests the
 # limit has left.
 _RESET_HEADERS = {
     "ratelimit": "ratelimit",
@@ -139,15 +139,15 @@ _RESET_HEADERS = {
     "x-ratelimit-reset": "x-ratelimit-remaining",
 }
 _RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
-"""Finds in how many seconds, or at which Unix time, a limit begins anew. The number is alone, or in
-a header `RateLimit`, in one of the two forms of a draft of the IETF
-(draft-ietf-httpapi-ratelimit-headers). (A date such as 2026-11-29 is not such a number.)"""
+"""Matches the number that says when a limit is reset: seconds from now, or a Unix time. The number
+is alone, or in a header `RateLimit` of one of the two forms in an IETF draft
+(draft-ietf-httpapi-ratelimit-headers). A date such as 2026-11-29 does not match."""
 _LIMIT_SEPARATOR = re.compile(r',(?=\s*")')  # The newer `RateLimit` lists limits with names.
 _REQUESTS_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
 
 
 class ResetUnit(NamedTuple):
-    """A unit of the numbers that say when a limit begins anew; the size of a number shows it."""
+    """A unit of numbers that say when a limit is reset; the size of a number shows its unit."""
 
     smallest: float
     per_second: int
@@ -161,18 +161,18 @@ RESET_UNITS = (
     ResetUnit(100_000_000_000, 1_000, is_unix_time=True),  # Rocket.Chat: up to the year 5138.
     ResetUnit(100_000_000_000_000, 1_000_000, is_unix_time=True),
 )
-"""The units, from small to large numbers. No standard names a unit. A limit that begins anew in
-over an hour would outlast most runs, so a number over 3,600 is in milliseconds."""
+"""The units, from small to large numbers. No standard names a unit. Few limits are reset after more
+than an hour, so a number above 3,600 is in milliseconds."""
 _LONGEST_RESET_RATIO = 0.2
-"""The run waits at most this share of the time that it may wait. So a wrong unit or a wrong clock
-does not use up all of the time."""
+"""The greatest share of the time for retries that a run waits for a reset. So a wrong unit or a
+wrong clock does not use up all of the time."""
 
 
 def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float) -> float:
     """Return the seconds that an answer asks to wait before a retry.
 
     The header `Retry-After` has these seconds. Without this header, an answer to too many requests
-    (408, 425, 429, 503) may say when a limit begins anew. The API may accept requests earlier, so
+    (408, 425, 429, 503) may say when a limit is reset. The API may accept requests earlier, so
     this wait is at most a fifth of `longest` seconds. APIs send such headers with all answers. So a
     limit that has requests left is ignored, because it did not cause the answer.
     """
@@ -191,7 +191,7 @@ def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float)
 def _seconds_to_resets(
     headers: Mapping[str, str], reset_header: str, left_header: str
 ) -> list[float]:
-    """Return in how many seconds each limit without requests left begins anew."""
+    """Return in how many seconds each limit without requests left is reset."""
     limits = _LIMIT_SEPARATOR.split(headers.get(reset_header, ""))
     lefts = limits if left_header == reset_header else [headers.get(left_header, "")]
     used_up = [
@@ -302,7 +302,7 @@ def stopped(last_fault: Answer | None) -> errors.DeliveryError:
 
 
 def all_refused(requests: int, detail: str) -> errors.AllRefusedError:
-    """Return the error that ends a run after so many refusals in a row, the last with `detail`."""
+    """Return the error that ends a run after refusals in a row, the last of which has `detail`."""
     return errors.AllRefusedError(
         Failure.of(FailureCode.ALL_REFUSED, requests=requests, detail=detail)
     )

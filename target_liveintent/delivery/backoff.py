@@ -1,6 +1,6 @@
 """Backoff: what failures in a row, and a `Retry-After`, mean for later requests.
 
-Failures are *in a row* if no request is accepted between them. Eight failures in a row are an
+Failures are *in a row* if no request is accepted between them. Eight failures in a row are a
 *standstill*: the pace then makes one request at a time, up to 13 seconds apart. (An *outage* is the
 time in which each request gets a fault, and may end the run: retry.py.)
 """
@@ -14,26 +14,28 @@ FIRST_PAUSE_SECONDS = 3.0
 request in 3 seconds is then found without longer pauses."""
 
 FAILURES_FOR_EACH_SECOND = 6
-"""For so many more failures in a row, the longest pause grows by a second. A standstill of 300
-seconds thus costs up to 100 requests."""
+"""The number of failures in a row that makes the longest pause a second longer. So a standstill of
+300 seconds costs up to 100 requests."""
 
 LONGEST_PAUSE_SECONDS = 13.2
-"""No pause between requests is longer: the run notices within 15 seconds that a standstill ends."""
+"""The longest pause between two requests: the run notices within 15 seconds that a standstill has
+ended."""
 
 REFUSAL_FAULTS = 5
-"""So many failures in a row count as a refusal, even if they are faults. If 40 % of the requests
+"""The number of failures in a row from which a fault counts as a refusal. If 40 % of the requests
 fail by chance, only one series of failures in 100 is as long."""
 
 STANDSTILL_FAILURES = 8
-"""So many failures in a row are a standstill. By chance, hardly any series is as long."""
+"""The failures in a row that make a standstill. By chance, hardly any series is as long."""
 
 STANDSTILL_SECONDS = 8.0
-"""Failures for so many seconds are a standstill, even if only one request was accepted before them.
-The search for a low limit also meets many refusals in a row, but within a second: without this
-time, the search would begin anew after each accepted request."""
+"""Failures in a row over more seconds than this are a standstill even if the API accepted only one
+request before them. The search for a low limit also meets many refusals in a row, but within a
+second: without this time, the search would begin again after each accepted request."""
 
 LONG_STANDSTILL_FAILURES = 18
-"""After so many failures in a row, the result of a probe no longer counts: the API has changed."""
+"""The number of failures in a row after which the result of a probe no longer counts: the API has
+changed."""
 
 
 class Backoff:
@@ -55,12 +57,12 @@ class Backoff:
 
     @property
     def is_long_standstill(self) -> bool:
-        """Whether the standstill is so long that what was known of the API no longer counts."""
+        """Whether the standstill is too long to rely on earlier findings about the API."""
         return self.failures >= LONG_STANDSTILL_FAILURES
 
     @property
     def faults_are_refusals(self) -> bool:
-        """Whether there are so many failures in a row that a fault counts as a refusal."""
+        """Whether there are enough failures in a row for a fault to count as a refusal."""
         return self.failures >= REFUSAL_FAULTS
 
     @property

@@ -130,9 +130,7 @@ class BatchDelivery:
         while self.parts and unix_time >= min(map(_expires_at, self.parts[0].events)):
             events = self.parts[0].events
             self.result.undelivered += [
-                event.rejected("event_too_old", "event_time", None)
-                for event in events
-                if unix_time >= event.expires_at
+                event.too_old() for event in events if unix_time >= event.expires_at
             ]
             self._right_half = None  # Without these events, the part proves nothing about it.
             if young := [event for event in events if unix_time < event.expires_at]:

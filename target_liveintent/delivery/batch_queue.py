@@ -9,7 +9,7 @@ from target_liveintent.delivery.batch import BatchDelivery, LetterKind
 from target_liveintent.delivery.refusals import Refusals
 
 _SAMPLES_BEFORE_MORE_INPUT = 3  # From one batch; then the run waits for other batches.
-_FEWEST_BATCHES = 6  # At least so many may wait: fewer make the main thread wait too often.
+_FEWEST_BATCHES = 6  # The queue has room for these: with less, the main thread waits too often.
 
 
 class BatchQueue:
@@ -44,9 +44,9 @@ class BatchQueue:
     def is_full(self, window: int) -> bool:
         """Return whether enough batches have events to send or in flight.
 
-        Usually, enough are twice as many batches as requests may be in flight (`window`), but at
-        least 6. While a batch has failed events, only `most` batches are enough, because failures
-        must be compared with other batches.
+        Usually, twice the number of requests that may be in flight (`window`) is enough, and at
+        least 6 batches. While a batch has failed events, only `most` batches are enough, because
+        failures must be compared with other batches.
         """
         have_failed = any(
             delivery.refused_at is not None or delivery.failed_at < math.inf

@@ -22,7 +22,7 @@ _SHOWN_EVENTS = 5  # In a dry run.
 
 
 class AuthToken:
-    """The token of a run, which a new token in its file replaces. Threads may share this object."""
+    """The token of a run; a new token in the token's file replaces it. Threads may share this."""
 
     def __init__(self, token: str, path: str | None) -> None:
         hide_token(token)

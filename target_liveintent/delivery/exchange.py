@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
-_MOST_BODY_BYTES = 65_536  # At most so much of a body is read. This API sends no longer body.
+_MOST_BODY_BYTES = 65_536  # The most that is read of a body. This API sends no longer body.
 _MOST_HEAD_BYTES = 1_048_576  # The most that one status line and its headers may have.
 _READ_BYTES = 65_536  # More than a TLS record, so no part of a record stays in the TLS socket.
 _BODILESS = {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}

@@ -47,11 +47,11 @@ from target_liveintent.delivery.refusals import (
 from target_liveintent.delivery.retry import Outage
 from target_liveintent.settings import DeliverySettings
 
-# Each request may take at least so many seconds, even if less of the budget is left: an API that
-# comes back from an outage may be slow.
+# The least time limit of a request, even if less of the budget is left: an API that comes back from
+# an outage may be slow.
 _SHORTEST_TIMEOUT_SECONDS = 5.0
 _SILENT_INTERVALS = 2
-"""After so many times `flush_interval_seconds` without a batch, the input is treated as ended. A
+"""The multiple of `flush_interval_seconds` without a batch after which the input counts as ended. A
 batch of the last records may still be open after one interval, but not after two."""
 
 

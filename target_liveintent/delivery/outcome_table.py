@@ -75,20 +75,23 @@ class Action(enum.Enum):
         PartState.DELIVERED,
     )
     DELIVER_PROCESSED = (
-        "Processed events are delivered. Other events become dead letters (`not_processed`).",
+        "The processed events are delivered. The rest become dead letters (`not_processed`).",
         PartState.PARTLY_DELIVERED,
     )
     REJECT_UNCONFIRMED = "All events become dead letters (`unconfirmed`).", PartState.REJECTED
     HALVE_REFUSED = "It is halved, and the left half is sent next.", PartState.HALVED
     HALVE_TOO_LARGE = "It is halved. No event is at fault.", PartState.HALVED
     HOLD_REFUSED = (
-        "It becomes a dead letter (`refused_by_api`) after a later acceptance, or at the end.",
+        (
+            "It becomes a dead letter (`refused_by_api`) when the API accepts a later request, or"
+            " when the input ends."
+        ),
         PartState.UNPROVEN,
     )
     RETRY_AT_ONCE = "It is sent again at once.", PartState.WAITING
-    RETRY = "It is sent again, after other batches.", PartState.WAITING
+    RETRY = "It is sent again after other batches.", PartState.WAITING
     RETRY_LAST = (
-        "It is sent again, after the rest of its batch, and after a second for each fault.",
+        "It is sent again after the rest of its batch, and after a second for each fault.",
         PartState.WAITING,
     )
     HALVE_FAULTY = "It is halved, to find the event on which the API fails.", PartState.HALVED

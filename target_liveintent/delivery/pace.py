@@ -8,7 +8,7 @@ refusal, it is unlimited. Its phases are in rate_phases.py, its curve is in rate
 - A *climb* follows the limit: each refusal cuts the rate a little, then the rate climbs with time.
 - A *probe* shows whether refusals depend on the rate at all (probe.py).
 - In a *standstill*, after eight failures in a row, the window is 1, and pauses are up to 13 seconds
-  long. The first accepted request ends the standstill; window and rate begin anew (backoff.py).
+  long. The first accepted request ends the standstill; window and rate start again (backoff.py).
 - After a `Retry-After`, no request starts before its end.
 
 A fault says nothing about a limit, unless it is the fifth failure in a row or later.
@@ -122,7 +122,7 @@ class Pace:
         return max(due, self._schedule.last_start + LONGEST_PAUSE_SECONDS)
 
     def started(self, now: float) -> None:
-        """Note a start, maybe earlier than `next_start` says, but not before `allowed_at`."""
+        """Note a start, which is not before `allowed_at`, but may be before `next_start`."""
         self.in_flight += 1
         self._state = self._state.started()
         self._schedule.started(now, self._jitter())

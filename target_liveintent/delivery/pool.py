@@ -24,7 +24,7 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.settings import Settings
 from target_liveintent.system import free_descriptors
 
-_FEWEST_EVENTS_TO_COMPARE = 1_600  # If events are refused, the pool holds so many.
+_FEWEST_EVENTS_TO_COMPARE = 1_600  # The pool holds at least these if the API refuses events.
 
 _SPARE_DESCRIPTORS = 16  # For the store, the report, metrics and the resolver.
 _LONGEST_AWAY_SECONDS = 2.0  # Usually, the main thread takes results once a second.
@@ -122,7 +122,7 @@ class DeliveryPool:
         self._finished.put(None)
 
     def stop(self, seconds: float) -> None:
-        """Send nothing more after so many seconds."""
+        """Send nothing after this time, in seconds from now."""
         with self._lock:
             self._machine.stop(self._clock.monotonic() + seconds)
             self._hand_out()

@@ -19,12 +19,12 @@ from typing import NamedTuple
 from target_liveintent.delivery.rate_phases import RateEvent
 
 SAMPLE_ANSWERS = 10
-"""The share of refusals in so many answers begins a probe, and so many answers end it. A probe must
-be short, as a limit refuses most of its requests."""
+"""The number of answers whose share of refusals can begin a probe, and the number of requests in a
+probe. A probe must be short, because a limit refuses most of its requests."""
 
 LEAST_REFUSED_RATIO, MOST_REFUSED_RATIO = 0.4, 0.8
-"""The shares of refusals that begin a probe. A single client at a limit has fewer refusals. With
-more refusals, too few requests are accepted to compare shares."""
+"""The least and the greatest share of refusals that begin a probe. A single client at a limit gets
+a lower share. At a higher share, too few requests are accepted to compare shares."""
 
 PROBE_RATIO = 4.0
 """The rate of a probe, relative to the highest rate of the answers before it. A limit then accepts
@@ -40,22 +40,25 @@ RANDOM_RATIO = 0.5
 before the probe. At a limit, a probe at four times the rate gets a quarter of this share."""
 
 RANDOM_ANSWERS = 100
-"""For so many answers, refusals count as random. The next probe may come afterwards."""
+"""The number of answers after a probe during which refusals count as random, if the probe found
+them random. The next probe may come afterwards."""
 
 PAUSE_ANSWERS = 40
-"""After a probe that found a limit, so many answers come before the next probe. Tasks wait as long
-for their first probe, to find their shares of the limit."""
+"""The least number of answers between a probe that found a limit and the next probe. The tasks of a
+Spark write also wait for this number of answers before their first probe, to find their shares of
+the limit."""
 
 EARLY_PROBE_RATIO, EARLY_PROBE_SECONDS = 0.5, 5.0
 """At a low rate, answers are few. So the next probe may begin 5 seconds after the last probe,
 without a pause of answers, if its rate is at most half the rate of the last probe."""
 
 ALLOWED_REFUSED_RATIO = 0.55
-"""The share of refusals that leads to no cut while refusals are random. It is a little more than
-half, the largest share with which a run should still be fast."""
+"""The greatest share of refusals that leads to no cut of the rate while refusals are random. If the
+API refuses half of the requests at random, a run should still be fast."""
 
 EXCESS_REFUSALS = 3.0
-"""So many refusals beyond the allowed share lead to a cut. By chance, so many are rare."""
+"""The number of refusals beyond the allowed share that leads to a cut of the rate. Chance rarely
+causes this number."""
 
 
 class Probe(NamedTuple):
@@ -73,7 +76,7 @@ class Probe(NamedTuple):
 
 
 class RandomRefusals(NamedTuple):
-    """Refusals do not depend on the rate, as a probe has shown.
+    """The result of a probe that refusals do not depend on the rate.
 
     Attributes:
         answers_left: For how many more answers the run assumes this.
@@ -123,7 +126,7 @@ class Probes:
         self._sample.clear()
 
     def give_up(self) -> None:
-        """Forget the probe and its result, void after a `Retry-After` or a long standstill."""
+        """Forget the probe and its result after a `Retry-After` or a long standstill."""
         self.under_way = None
         self.random_refusals = None
 

@@ -26,24 +26,25 @@ CLIMB_SECONDS_AT_ONE_PER_SECOND = 6.0
 five. Climbs to higher rates are shorter, by the square root of the rate."""
 
 CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND = 2.0
-"""At a limit of one request a second or less, a climb is longer by so many seconds for each second
-of a `Retry-After`, because a refusal costs this time. At a higher limit, it costs more requests."""
+"""The seconds by which each second of a `Retry-After` makes a climb longer, at a limit of at most
+one request a second. A refusal costs the time of the `Retry-After`, so refusals must be rarer. At a
+higher limit, a refusal costs more requests: see `MOST_TIMES_LONGER`."""
 
 MOST_TIMES_LONGER = 5.0
-"""At a higher limit, the extra seconds after a `Retry-After` are multiplied by the requests a
-second, but at most by this number: with longer climbs, a run that was refused by chance would be
-slow for long."""
+"""The greatest factor for the extra seconds after a `Retry-After` at a higher limit; a smaller
+factor is the limit in requests a second. With longer climbs, a run that was refused by chance would
+be slow for a long time."""
 
 RETRY_AFTER_REST_RATIO = 0.93
 """The rate at which a climb rests after a `Retry-After`, relative to the refused rate. There, the
 random spread of starts hardly leads to refusals."""
 
 KNOWN_CLIMBS = 3.0
-"""The limit is forgotten if no refusal comes for this time, as a multiple of a climb's length."""
+"""The time without a refusal after which the limit is forgotten, in lengths of a climb."""
 
 LITTLE_USED_STARTS = 3
-"""If at most so many requests started since the last cut, the next cut is from the rate that was
-really used: a `Retry-After` left no time for more requests."""
+"""If at most this number of requests started since the last cut, the next cut starts from the rate
+that was really used, because a `Retry-After` left no time for more requests."""
 
 RETRY_AFTER_START_RATIO = 0.55
 """The least rate after a cut, relative to the rate at which the climb rests, if there were few
@@ -57,8 +58,8 @@ LEAST_MEASURED_SECONDS = 0.001
 """A rate that is measured over a shorter time depends on the resolution of the clock."""
 
 ACCEPTED_TO_END_SEARCH = 2
-"""So many accepted requests after a cut end the search. If other clients share the limit, a single
-request may be accepted although the rate is too high."""
+"""The number of accepted requests after a cut that ends the search for the limit. If other clients
+share the limit, the API may accept a single request although the rate is too high."""
 
 
 class RateLimit(NamedTuple):

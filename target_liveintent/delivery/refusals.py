@@ -11,30 +11,32 @@ says something only about refusals that came before this request was made.
 
 from __future__ import annotations
 
-# After so many refusals in a row, only samples are sent. One bad event in a batch causes seven.
+# The number of refusals in a row after which only samples are sent. One bad event in a batch causes
+# at most seven in a row.
 _SUSPICIOUS_REFUSALS = 8
 MOST_SAMPLES_IN_FLIGHT = 4  # Enough to be fast, few enough to stop in time.
 _REFUSALS_THAT_PROVE = 92
-"""So many refusals in a row prove that settings are wrong. With the requests in flight, a run makes
-fewer than 100 requests if nothing was accepted, and otherwise fewer than 200. This does not include
-requests with events that have dead letters: see `LetterRefusals`."""
-# So many of these refusals must be of samples: refusals of one batch may have one cause.
+"""The number of refusals in a row that proves that settings are wrong. With the requests in flight,
+a run makes fewer than 100 requests if nothing was accepted, and otherwise fewer than 200. This does
+not include requests with events that have dead letters: see `LetterRefusals`."""
+# The number of these refusals that must be of samples: refusals of one batch may have one cause.
 _SAMPLES_THAT_PROVE = 30
-# At the end of the input, at most so many refused events become dead letters without a proof that
-# they are bad. The first number counts if the API has accepted a request of the run.
+# The greatest number of refused events that become dead letters at the end of the input without a
+# proof that they are bad: the first if the API has accepted a request of the run, else the second.
 MOST_UNPROVEN, MOST_UNPROVEN_OF_NONE = 100, 9
 _MOST_REFUSALS_OF_ONE_RUN = 1_000
-"""After so many refused requests, one of several runs ends if no request was accepted. Bad events
-that happen to come first do not end a run, but a wrong pixel ID does."""
+"""The number of refused requests after which one of several runs (the tasks of a Spark write) ends
+if the API has accepted no request. So bad events that happen to come first do not end a run, but a
+wrong pixel ID does."""
 
 _FEWEST_REFUSED_LETTERS = 200
-"""After so many refusals in a row, events that have dead letters are not sent any more. This is
-enough to find all good events of one batch."""
+"""The number of refusals in a row after which only samples of events that have dead letters are
+sent. This number is enough to find all good events of one batch."""
 _LETTER_REFUSALS_RATIO = 2
-"""If the API accepted events that have dead letters, more refusals in a row are allowed: so many
+"""If the API accepted events that have dead letters, more refusals in a row are allowed: this ratio
 times the number of requests up to the last accepted request."""
 SAMPLES_OF_LETTERS = 3
-"""Even after too many refusals in a row, so many events of each batch are sent as samples."""
+"""The number of events of each batch that are sent as samples after too many refusals in a row."""
 
 
 class LetterRefusals:
@@ -102,7 +104,7 @@ class Refusals:
 
     @property
     def proves_wrong(self) -> bool:
-        """Whether so many requests were refused that the settings must be wrong."""
+        """Whether enough requests were refused to prove that the settings are wrong."""
         if self._shared:
             return not self.accepted and self.in_a_row >= _MOST_REFUSALS_OF_ONE_RUN
         samples = sum(is_sample for _, is_sample in self._in_a_row)

@@ -12,7 +12,7 @@ import math
 from target_liveintent.delivery.api import Answer
 from target_liveintent.delivery.outcome_table import Faults
 
-_MOST_FAULTS = 10.0  # After so many, a part is halved, and a single event is rejected.
+_MOST_FAULTS = 10.0  # With this number of faults, a part is halved, and a single event is rejected.
 _THROTTLED_FAULTS = 0.25  # An answer that requests come too fast counts less: a limit causes many.
 _RETRY_SECONDS_PER_FAULT = 1.0  # The backoff of a part.
 # The last batches of a run can often be compared only with their own parts. So if at most three
@@ -36,7 +36,7 @@ def faults_of(counted: float, *, is_late: bool) -> Faults:
 
 
 def rest_seconds(counted: float) -> float:
-    """Return how long a part with so many faults rests before it is sent again."""
+    """Return how many seconds a part with this number of faults rests before it is sent again."""
     return counted * _RETRY_SECONDS_PER_FAULT
 
 
@@ -52,9 +52,9 @@ class OutagePhase(enum.Enum):
 class Outage:
     """An outage: each request gets a fault. When its budget is used up, the run ends.
 
-    While the API accepts any request, there is no outage, however long a batch waits. There is none
-    either while the run waits for input: only a further batch can then show anything. Times are
-    monotonic seconds, and infinite if there is no outage.
+    While the API accepts any request, there is no outage, however long a batch waits. While the run
+    waits for input, there is no outage either, because only a further batch can show anything.
+    Times are monotonic seconds, and infinite if there is no outage.
     """
 
     def __init__(self, budget_seconds: float) -> None:

@@ -47,8 +47,8 @@ from target_liveintent.delivery.exchange import NotHttpError, Reply, exchange
 from target_liveintent.settings import is_loopback
 
 _TIMEOUT_TOLERANCE_SECONDS = 0.05
-"""A socket's timeout may differ by so much from the time that is left. To set a timeout is a system
-call, after which a thread may wait 5 ms for the interpreter."""
+"""How much the timeout of a socket may differ from the time that is left. To set a timeout is a
+system call, after which a thread may wait 5 ms for the interpreter."""
 _NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 """Exceptions for faults of the network. The look-up of a host name raises a `ValueError` if a part
 of the name is empty or too long."""
@@ -183,7 +183,7 @@ class Route:
         seconds: float,
         may_send: Callable[[], bool] = lambda: True,
     ) -> Reply | Answer:
-        """Send a request; return the reply, or what a fault means, within so many seconds.
+        """Send a request, and return the reply or what a fault means, within `seconds`.
 
         After the first connection, a fault of a certificate or a proxy counts as temporary.
         """

@@ -35,8 +35,8 @@ NARROWING_RATIO = 0.7
 and a single step costs little speed if the round was slow by chance."""
 
 SLOW_ROUNDS = 3
-"""After so many slow rounds, the window is a third as wide. If a queue had made answers slow, they
-would be faster now."""
+"""The number of slow rounds after which the window is a third as wide. If a queue at the API had
+made answers slow, they would be faster now."""
 
 FASTER_RATIO = 0.7
 """Answers became faster in a narrower window if their latency is at most this share of the latency
@@ -67,7 +67,7 @@ class Window:
 
     @property
     def most_per_second(self) -> float:
-        """How many requests start in a second at most if the ceiling of requests is in flight.
+        """How many requests can start in a second while `ceiling` requests are in flight.
 
         It is 0 before the first round is over, as no latency is known.
         """

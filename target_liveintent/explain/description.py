@@ -105,7 +105,11 @@ class Explained(msgspec.Struct):
         return gives_events
 
     def add(
-        self, record: dict[str, Any], converter: RecordConverter | None, violation: str | None
+        self,
+        record: dict[str, Any],
+        converter: RecordConverter | None,
+        violation: str | None,
+        now: float,
     ) -> None:
         """Convert a record as a run does, and note the result.
 
@@ -113,6 +117,7 @@ class Explained(msgspec.Struct):
             record: The record as the tap sent it.
             converter: The converter of the stream; None if the record cannot become an event.
             violation: How the record violates the tap's schema; None if the record is valid.
+            now: The Unix time at which the age of the event is judged, in seconds.
         """
         counts = self.counts
         counts.read += 1
@@ -125,7 +130,9 @@ class Explained(msgspec.Struct):
             counts.filtered += 1
             return
         counts.note(result.remarks)
-        if isinstance(result, Conversion):
+        if isinstance(result, Conversion) and result.expires_at <= now:
+            self._add_rejection(result.too_old())
+        elif isinstance(result, Conversion):
             self._add_event(result)
         else:
             self._add_rejection(result)

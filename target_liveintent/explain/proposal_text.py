@@ -10,7 +10,7 @@ from typing import Any
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import MapFinding, lacking_for_events
 from target_liveintent.mapping.presets import preset_columns
-from target_liveintent.mapping.proposals import Proposal, one_safe_line, propose
+from target_liveintent.mapping.proposals import Proposal, line_without_addresses, propose
 from target_liveintent.mapping.recognition import ColumnRemark
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.mapping.vocabulary import vocabulary
@@ -41,9 +41,9 @@ REMARK_WORDS = {
     # Why the name of a candidate is not enough to propose the candidate
     "rival": "{column} fits equally well",
     "strangers": "the people in this stream are not customers",
-    "other_customer": "by its name, another column belongs to the customer",
+    "other_customer": "the name of another column says that it belongs to the customer",
     "ambiguous_name": "because of the other columns, its name can also mean something else",
-    "vague_name": "its name does not say enough",
+    "vague_name": "its name is too general",
     "other_word": "its name also contains {word!r}",
     "not_beside_value": "it is not in the same object as the value",
     # Why the values of a candidate are not certain
@@ -110,7 +110,7 @@ def map_lines(proposal: Proposal, name: str) -> list[str]:
     comments[FILTER] = "which records count"
     return [
         f"  {name}: # the map of this stream",
-        *(f"    # {one_safe_line(remark)}" for remark in remark_lines(proposal)),
+        *(f"    # {line_without_addresses(remark)}" for remark in remark_lines(proposal)),
         *(
             f"    {column}: {_yaml(expression)} # {comments[column]}"
             for column, expression in proposal.expressions.items()

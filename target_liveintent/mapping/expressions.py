@@ -2,8 +2,8 @@
 
 For each record, the SDK interprets the syntax tree of each expression with simpleeval, which takes
 about 3 µs even for a bare column. In the compiled code, a name becomes a lookup in the record,
-guarded operators become calls of simpleeval's guards, and the rest stays plain Python. simpleeval
-evaluates an expression with rare nodes: comprehensions, f-strings and starred items. A test
+guarded operators become calls of simpleeval's guards, and the rest stays plain Python. Expressions
+with rare nodes (comprehensions, f-strings and starred items) are left to simpleeval. A test
 compares both ways with the SDK.
 """
 

@@ -65,8 +65,8 @@ FINDING_WORDS = {
     "equal_event_ids": (
         "the map '{stream}' gives its events the same IDs as the map '{earlier}' of the same"
         " stream, so the run does not send a record for '{stream}' if it has sent the record for"
-        " '{earlier}'. To send such records twice, set event_id or __key_properties__ in one of the"
-        " two maps"
+        " '{earlier}'. To send both events of a record, set event_id or __key_properties__ in one"
+        " of the two maps"
     ),
     "keys_are_positions": (
         "the key properties {reads} say only where in a file a record is, so the event ID is"

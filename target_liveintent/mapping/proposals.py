@@ -258,7 +258,7 @@ def _question(stream: str, asked: Sequence[SourceColumn]) -> str:
         question += f" Look at {', '.join(map(_with_values, by_words[:_MOST_ASKED]))}"
     if len(asked) > _MOST_ASKED:
         question += f" and {len(asked) - _MOST_ASKED} more"
-    return one_safe_line(question)
+    return line_without_addresses(question)
 
 
 def _with_values(column: SourceColumn) -> str:
@@ -270,6 +270,6 @@ def _with_values(column: SourceColumn) -> str:
     return column.expression
 
 
-def one_safe_line(text: str) -> str:
+def line_without_addresses(text: str) -> str:
     """Return a text, which may contain names of the tap, as one line without addresses."""
     return scrub("".join(c for c in " ".join(text.split()) if c.isprintable()))

@@ -28,7 +28,8 @@ _MOST_REPEATED_SHARE = 0.02
 _LEAST_ROWS_TO_COMPARE = 3
 """The minimum number of rows for conclusions from equal values."""
 _MANY_ROWS, _LEAST_DIFFERENT_SHARE = 20, 0.1
-"""If so many rows have at most this share of different values, these are not the buyers' own."""
+"""A column does not describe the buyers if at least this number of rows has at most this share of
+different values."""
 _MOST_CANDIDATES = 5
 _ID = re.compile(r"(?=.*\d)[\w#/.-]{1,40}")
 _WORDS_OF_OTHER_URLS = frozenset({"referrer", "referer", "product", "image"})
@@ -184,10 +185,10 @@ def _relevant_words(field: str, column: SourceColumn) -> frozenset[str]:
 
 
 def _deeds_beside(field: str, stream: frozenset[str]) -> frozenset[str]:
-    """Return the words for deeds, such as a payment, that the name of a column may contain.
+    """Return the words for actions, such as a payment, that the name of a column may contain.
 
-    The name of an ID may contain only deeds in the stream's name, because an order also has the IDs
-    of payments.
+    The name of an ID may contain only actions in the stream's name, because an order also has the
+    IDs of payments.
     """
     deeds = vocabulary().deeds
     if field == "event_id":
@@ -286,7 +287,7 @@ def _unknown_values(column: SourceColumn, _: SourceTable) -> ColumnRemark | None
 
 
 def _few_values(column: SourceColumn, _: SourceTable) -> ColumnRemark | None:
-    """Return a remark if the values repeat too often to be the buyers' own.
+    """Return a remark if the values repeat too often to describe the buyers.
 
     Such values may belong to a shop, its clerks or a proxy.
     """

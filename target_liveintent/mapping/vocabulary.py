@@ -39,8 +39,8 @@ class Unsure(msgspec.Struct, frozen=True):
     absent: frozenset[str] = msgspec.field(default=frozenset(), name="unless")
 
 
-class RecognizedField(msgspec.Struct, frozen=True, dict=True):
-    """The rules by which a source of one column of events is recognized.
+class RecognitionRules(msgspec.Struct, frozen=True, dict=True):
+    """The rules by which the program recognizes the tap's columns that fill one column of events.
 
     `recognized.yaml` explains the attributes.
     """
@@ -102,7 +102,7 @@ class Vocabulary(msgspec.Struct, frozen=True, dict=True):
     strangers: frozenset[str]
     personal: frozenset[str]
     amounts: AmountWords
-    fields: dict[str, RecognizedField]
+    fields: dict[str, RecognitionRules]
     filters: FilterWords
 
     @functools.cached_property

@@ -282,16 +282,16 @@ def comparison(overview: Overview) -> str:
     """Return the conversions of the last 24 hours and what is usual, in a sentence."""
     figure, period = overview.figure(CONVERSIONS), overview.last_24_hours
     sent = counted(period.delivered, "conversion") + " in the last 24 hours"
-    if special := special_words(period):
-        sent += f" ({special})"
+    if note := unscheduled_note(period):
+        sent += f" ({note})"
     return f"{sent}{f'; usual: {figure.usual_words}' if figure.usual else ''}."
 
 
-def special_words(period: Period) -> str:
-    """Return how many conversions are not of regular runs; empty for none or all of them."""
+def unscheduled_note(period: Period) -> str:
+    """Return in words how many conversions are not from regular runs; empty if none or all are."""
     if not 0 < period.special < period.delivered:
         return ""
-    return f"{period.special:,} of them sent by hand, or of earlier days"
+    return f"{period.special:,} of them from a limited run, a replay or a backfill"
 
 
 def compared(figure: Compared) -> str:

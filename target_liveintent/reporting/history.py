@@ -322,9 +322,9 @@ def warnings_at_start(store: RunStore, settings: Settings, kind: RunKind) -> Ite
     """Yield what a user should know about the store before a run of a kind sends anything."""
     if store.database.was_empty_file:  # (Others create such a file first, to set its mode.)
         yield (
-            f"the file '{settings.store}' of the store was there, but empty, so the run begins a"
-            " new store. If the file had content before, stop this run and restore a backup:"
-            " otherwise all events that the input has are sent again"
+            f"the file of the store, '{settings.store}', exists but is empty, so the run begins a"
+            " new store. If the file had content before, stop this run and restore a backup."
+            " Otherwise the run sends all events of the input again"
         )
     if store.expired_letters:
         yield (
@@ -340,9 +340,9 @@ def warnings_at_start(store: RunStore, settings: Settings, kind: RunKind) -> Ite
     if sent:
         yield (
             f"this is the first run for customer ID {settings.customer_id} and pixel"
-            f" {settings.pixel_id}. The runs for customer ID {customer_id} and pixel {pixel_id} in"
-            f" the store have sent {counted(sent, 'event')}, which are sent again if the input has"
-            " them. If you have changed customer_id or pixel_id by mistake, stop this run"
+            f" {settings.pixel_id}. Earlier runs with this store sent {counted(sent, 'event')} for"
+            f" customer ID {customer_id} and pixel {pixel_id}. This run sends these events again if"
+            " the input has them. If you changed customer_id or pixel_id by mistake, stop this run"
         )
 
 

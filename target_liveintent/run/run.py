@@ -109,7 +109,7 @@ class Run:
             self.submit(stream)
         self._limit.take()
         if self._limit.is_reached():
-            self._send_all()  # An event that was delivered before does not count for the limit.
+            self._send_all()  # What was sent before, or is too old, does not count for the limit.
         if self._limit.is_reached():
             self._parts.stop_reading()
 
@@ -270,6 +270,8 @@ class Run:
             return  # The first rejection has ended the run; these events have no outcome.
         for rejection in result.undelivered:
             self._reject(result.batch.stream, rejection)
+            if rejection.reason == "event_too_old":
+                self._limit.give_back(1)
         self.gate.finish_batch(result.batch.number)
 
     # The end

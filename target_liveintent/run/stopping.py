@@ -89,7 +89,7 @@ class EventLimit:
         self._remaining -= 1
 
     def give_back(self, events: int) -> None:
-        """Count events that are not sent after all, because they were sent before."""
+        """Count events that are not sent after all: they were sent before, or are too old."""
         self._remaining += events
 
 

@@ -30,7 +30,7 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
         path: The path of the file.
 
     Raises:
-        InputError: If the input has no records, or this function has not written the file.
+        InputError: If the input has no records, or if this function did not write the file.
         StorageError: If the file cannot be read or written.
     """
     if not any(plan.counts.read for plan in plans):

@@ -228,14 +228,14 @@ def _taker(
 ) -> Callable[[dict[str, Any]], None]:
     """Return a function that converts a record, and adds the result to `explained`."""
     if not explained.take_schema(stream, plan, rules.events):
-        return lambda record: explained.add(record, None, None)
+        return lambda record: explained.add(record, None, None, now())
     converter = RecordConverter(stream, plan, rules.events, rules.suppressions, now)
     explained.counts.mapped |= plan.identifying
     explained.code = converter.code
     if not rules.validate_records:
-        return lambda record: explained.add(record, converter, None)
+        return lambda record: explained.add(record, converter, None, now())
     validator = RecordValidator(stream.schema)
-    return lambda record: explained.add(record, converter, validator.violation(record))
+    return lambda record: explained.add(record, converter, validator.violation(record), now())
 
 
 def _note_equal_ids(of_stream: Sequence[Explained]) -> None:

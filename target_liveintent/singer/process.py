@@ -16,7 +16,7 @@ from target_liveintent.system import Alarm
 STOP_SECONDS = 19.0
 """Maximum seconds from the first signal to the end of the process; users are promised 20."""
 _REPEATED_SECONDS = 2.0
-"""A second signal within so many seconds is ignored: Meltano sends two signals for one Ctrl-C."""
+"""The seconds within which a second signal is ignored: Meltano sends two signals for one Ctrl-C."""
 _LOG_SECONDS = 0.5
 """Maximum seconds to write the last log line. The write blocks if nobody reads standard error."""
 

@@ -18,7 +18,8 @@ from target_liveintent.store.dead_letters import imported, letters_in
 from target_liveintent.store.run_store import RunStore
 
 _MOST_REFUSED = 100
-"""A replay that delivers nothing fails if the API refuses so many events for the first time."""
+"""The number of events that the API refuses for the first time, from which a replay that delivers
+nothing fails."""
 
 
 def replay_letters(

@@ -76,7 +76,7 @@ class StreamRegistry:
         return stream, checked
 
     def warn_at_end(self) -> None:
-        """Warn of an empty input, and of each stream map whose name only resembles a stream's."""
+        """Warn of an empty input, and of stream maps whose name only resembles a stream's name."""
         for absent in absent_streams(self._maps.names, self._schemas):
             if absent.similar is not None:
                 self._logger.warning(

@@ -53,7 +53,7 @@ def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
     explained.counts.mapped |= plan.identifying
     for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
         for row, violation in rows_of(batch, source.columns):
-            explained.add(row, converter, violation)
+            explained.add(row, converter, violation, time.time())
     notes = [*listed.warnings, f"At most {description.MAX_RECORDS:,} rows are read."]
     failures = list(
         description.run_failures(
@@ -100,7 +100,7 @@ def end_write(
 
 
 def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) -> RunError | None:
-    """Return the error of a write with so many `failed` tasks; None if the write succeeded."""
+    """Return the error of a write, of which `failed` tasks failed; None if the write succeeded."""
     total, settings = counts.total, write.settings
     if failed or total.unsettled:
         return RunError(Failure.of(FailureCode.TASKS_FAILED, tasks=failed, rows=total.unsettled))

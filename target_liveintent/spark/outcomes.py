@@ -73,7 +73,7 @@ class Attempt(NamedTuple):
 class FactTable:
     """The table of outcomes at `outcomes_path`; without this option, nothing is kept.
 
-    With `create`, which the driver sets before a task starts, an absent table is created.
+    With `create`, an absent table is created; the driver does this before a task starts.
 
     Raises:
         StorageError: If the file system cannot be used, or the table is absent. All methods may

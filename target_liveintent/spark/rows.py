@@ -116,15 +116,22 @@ def input_of(columns: Sequence[str], stream: str, keys: str) -> RowInput:
         wanted = (*_EVENT_COLUMNS, *key_names) if key_names else names
         kind, problems = USUAL_RUN, [*_equal_columns(columns, names)]
         if unknown := {*key_names} - {*names}:
-            problems.append(f"option 'key_properties' names unknown columns: {', '.join(unknown)}")
+            names_given = ", ".join(sorted(unknown))
+            problems.append(
+                f"option 'key_properties' names columns that the DataFrame lacks: {names_given}"
+            )
     needed = {name: given for name, given in names.items() if name in wanted}
     return RowInput(kind, stream, key_names, needed, tuple(problems))
 
 
 def _equal_columns(columns: Sequence[str], names: dict[str, str]) -> Iterator[str]:
     """Yield a problem if the names of columns differ only in upper and lower case."""
-    if same := {*columns} - {*names.values()}:
-        yield f"names of columns differ only in upper and lower case: {', '.join(same)}"
+    kept = {name.lower(): name for name in names.values()}
+    for name in sorted({*columns} - {*names.values()}):
+        yield (
+            f"the columns '{name}' and '{kept[name.lower()]}' differ only in upper and lower case:"
+            " rename or drop one of them"
+        )
 
 
 def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[SparkRow]:
@@ -167,7 +174,7 @@ def read_ahead(
 ) -> Iterator[pa.RecordBatch]:
     """Yield batches while a thread reads the next batch; raise the exceptions of this thread.
 
-    `tick` does due work. This calls `tick` also while it waits for a batch, maybe for an hour.
+    A wait for a batch may take an hour, so this function calls `tick`, which does due work.
     """
     rows, reader = iter(batches), futures.ThreadPoolExecutor(1)
     reading = reader.submit(next, rows, None)

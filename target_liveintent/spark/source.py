@@ -20,7 +20,7 @@ from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
 _BATCHES = 10
-"""If the API accepted an event in one of the last 10 micro-batches, the settings are right."""
+"""The number of micro-batches whose accepted events prove that the settings are right."""
 
 
 @dataclasses.dataclass

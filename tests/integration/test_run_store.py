@@ -56,7 +56,7 @@ QUICK: dict[str, Any] = {
 
 def test_an_empty_file(target: Launcher, sandbox: Sandbox, tmp_path: Path) -> None:
     """A program may have created it, but if it is what is left of a store, events go out again."""
-    warning = "of the store was there, but empty, so the run begins a new store"
+    warning = "exists but is empty, so the run begins a new store"
     path = tmp_path / "empty.sqlite"
     for is_there in (False, True):
         if is_there:
@@ -88,6 +88,24 @@ def test_a_second_run(target: Launcher, sandbox: Sandbox, store: Path | str) -> 
     assert count(store, "event") == 251
 
 
+def test_a_second_run_after_the_window(to_server: Launcher, server: FaultyServer) -> None:
+    """An event that was delivered stays delivered when it is read again as an old one.
+
+    Events that nobody delivered become dead letters, and do not count for the setting `limit`.
+    """
+    messages = [schema(), *orders(3, event_time=int(time.time()) - 8 * DAY), state(1)]
+    later = {"target_liveintent.conversions.event_model:MARGIN": -2 * DAY}
+    assert to_server.run(*messages, constants=later).summary["total"].delivered == 3
+    older = [order(n, event_time=int(time.time()) - 8 * DAY) for n in range(10, 20)]
+    for limit in ({}, {"limit": 1}):
+        again = to_server.run(messages[0], *older, *messages[1:], order(30), **limit)
+        assert again.code == 0
+        counts = again.summary["total"]
+        assert counts.drops == {"already_sent": 3 if not limit else 4}
+        assert counts.reasons == {"event_too_old": 10}
+    assert len(server.requests) == 2
+
+
 def test_another_pixel(to_server: Launcher, server: FaultyServer) -> None:
     """The first run for a pixel or customer ID says how many events the store knows for another."""
     messages = [schema(), *orders(3), state(1)]
@@ -99,9 +117,8 @@ def test_another_pixel(to_server: Launcher, server: FaultyServer) -> None:
         now = {"customer_id": "a-1b2c", "pixel_id": 2001, **changes}
         assert warning.startswith(
             f"this is the first run for customer ID {now['customer_id']} and pixel"
-            f" {now['pixel_id']}. The runs for customer ID a-1b2c and pixel"
-            f" {2001 if 'pixel_id' in changes else 2002} in the store have sent 3 events, which are"
-            " sent again"
+            f" {now['pixel_id']}. Earlier runs with this store sent 3 events for customer ID a-1b2c"
+            f" and pixel {2001 if 'pixel_id' in changes else 2002}. This run sends these events"
         )
         # Two loaders may share a store: of a pixel that is known, nothing is said.
         assert to_server.run(*messages, **{**settings, **changes}).warnings == []

@@ -442,7 +442,11 @@ def test_a_standard_stream_that_is_closed(
         ("dead-letters --delete=no_identity", 0, "no_identity: deleted 0 dead letters"),
         ("delivered", 0, ",".join(DELIVERED_COLUMNS)),
         ("delivered --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_delivered"'),
-        ("forget", 0, "deleted 0 rows\nthe store had no row about the address in line 1"),
+        (
+            "forget",
+            0,
+            "deleted 0 rows\nthe store had no row of the person whose address is in line 1",
+        ),
         ("report", 0, "There has been no run yet."),
         ("report --format=text", 0, "There has been no run yet."),
         ("report --format=json", 0, '"last_run": null'),
@@ -648,7 +652,7 @@ def test_delivered_events_since_a_time(program: Program, since: str, names: str)
 
 
 NOT_FOUND = (
-    "the store had no row about the address in line 2\n"
+    "the store had no row of the person whose address is in line 2\n"
     "the store had no row with the hash in line 3, 5. Rows about the same person may still exist:"
     " with the hash of another spelling of the address, or with the other kind of hash. To find all"
     " rows, enter the address itself\n"

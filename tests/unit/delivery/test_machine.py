@@ -653,12 +653,12 @@ def test_what_ends_a_row_of_refusals(made_after: int, in_a_row: int) -> None:
     ("useful", "refused", "suspects", "gives_up"),
     [
         pytest.param(0, 7, False, False, id="one bad event"),
-        pytest.param(0, 8, True, False, id="one refusal more"),
-        pytest.param(0, 199, True, False, id="fewer than 200"),
-        pytest.param(0, 200, True, True, id="200"),
+        pytest.param(0, 8, True, False, id="more than one bad event causes"),
+        pytest.param(0, 199, True, False, id="one refusal too few to give up"),
+        pytest.param(0, 200, True, True, id="enough refusals to give up"),
         # With the request that is accepted, the first ones are 150.
-        pytest.param(149, 299, True, False, id="fewer than twice the requests before"),
-        pytest.param(149, 300, True, True, id="twice the requests before"),
+        pytest.param(149, 299, True, False, id="fewer than twice the useful requests"),
+        pytest.param(149, 300, True, True, id="twice the useful requests"),
     ],
 )
 def test_refusals_of_letters(useful: int, refused: int, suspects: bool, gives_up: bool) -> None:

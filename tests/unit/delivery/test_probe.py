@@ -25,10 +25,10 @@ def answer(
 @pytest.mark.parametrize(
     ("refused", "begins"),
     [
-        pytest.param(3, False, id="3 of 10: as at a limit"),
-        pytest.param(4, True, id="4 of 10"),
-        pytest.param(8, True, id="8 of 10"),
-        pytest.param(9, False, id="9 of 10: nothing to compare"),
+        pytest.param(3, False, id="no more than a single client gets at a limit"),
+        pytest.param(4, True, id="the least share that begins a probe"),
+        pytest.param(8, True, id="the greatest share that begins a probe"),
+        pytest.param(9, False, id="too few accepted requests to compare"),
     ],
 )
 def test_the_refusals_that_begin_a_probe(refused: int, *, begins: bool) -> None:
@@ -111,10 +111,10 @@ def test_random_refusals_are_believed_for_100_answers() -> None:
 @pytest.mark.parametrize(
     ("answers", "is_too_often"),
     [
-        pytest.param("RRR", False, id="three in a row: 0.55 is taken off for each"),
-        pytest.param("RRRRRR", True, id="six in a row"),
-        pytest.param("RA" * 40, False, id="half"),
-        pytest.param("RRRA" * 8, True, id="three of four"),
+        pytest.param("RRR", False, id="a short row of refusals"),
+        pytest.param("RRRRRR", True, id="a long row of refusals"),
+        pytest.param("RA" * 40, False, id="the allowed share"),
+        pytest.param("RRRA" * 8, True, id="more than the allowed share"),
     ],
 )
 def test_how_many_random_refusals_cut_the_rate(answers: str, *, is_too_often: bool) -> None:

@@ -127,7 +127,7 @@ CENTS = "(its values are whole numbers: are they cents?)"
 @pytest.mark.parametrize(
     ("columns", "values", "said"),
     [
-        ("mail_1", {}, "email: not recognized; candidates: mail_1 (its name does not say enough)"),
+        ("mail_1", {}, "email: not recognized; candidates: mail_1 (its name is too general)"),
         (
             "a b",
             dict.fromkeys("ab", "x@example.com"),
@@ -181,7 +181,7 @@ CENTS = "(its values are whole numbers: are they cents?)"
         ("created_at:t creation_date:t", {}, "event_time: get('created_at')"),
         ("order_date x:t", {"order_date": "03/04/2026"}, "candidates: order_date (which number is"),
         ("consent:b", {}, "consent: get('consent')"),
-        ("code", {}, "event_id: not recognized; candidates: code (its name does not say enough)"),
+        ("code", {}, "event_id: not recognized; candidates: code (its name is too general)"),
         ("order", {"order": "Ann A."}, "order_id: not recognized; candidates: order (its name"),
         ("order", {"order": "A-17"}, "order_id: get('order')"),
         *(

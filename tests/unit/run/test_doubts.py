@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from unit_support import DEFAULTS, LI_DID, NOW, TIME, order, rejection
+from unit_support import DEFAULTS, LI_DID, NOW, TIME, conversion, order, rejection
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import Unusable
@@ -136,7 +136,7 @@ def test_causes_are_bounded() -> None:
     counts = counts_of(*({**ORDER, "value": value} for value in values))
     assert len(counts.causes["value"]) == 200
     assert counts.noted(COLUMN_UNUSABLE)["value"] == 19 * 19
-    old = rejection(order(event_time="2020-01-31"))
+    old = conversion(order(event_time="2020-01-31")).too_old()
     for value in values:  # Also times of which each is written in another way.
         counts.reject(msgspec.structs.replace(old, columns={"event_time": value}))
     assert len(counts.causes["event_too_old"]) == 200
@@ -283,9 +283,10 @@ def test_a_filter_that_removes_everything(
 def test_times_out_of_range(old: int, future: int, read: int, *, warns: bool) -> None:
     """More than half of the records: the warning shows how most of the times are written."""
     counts = StreamCounts(read + 3, filtered=2, unmapped=1, delivered=read - old - future)
-    for count, time in ((old, "2020-01-31 10:00"), (future, "2031-01-31")):
-        for _ in range(count):
-            counts.reject(rejection(order(event_time=time)))
+    for _ in range(old):
+        counts.reject(conversion(order(event_time="2020-01-31 10:00")).too_old())
+    for _ in range(future):
+        counts.reject(rejection(order(event_time="2031-01-31")))
     said = (
         f"{old + future} of {read} records are too old or in the future, such as a value of the"
         " form 9999-99-99 99:99. A first run"

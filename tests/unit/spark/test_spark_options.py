@@ -73,7 +73,10 @@ def test_tasks_share_the_requests(
         ({"write_id": "a/../b"}, "'write_id' must start with a letter"),
         ({"store": "liveintent.sqlite"}, "'store' must be the URL of a PostgreSQL database"),
         ({"store": "mysql://me:pass@host/x"}, "'store' must be a path, or a URL such as postgres"),
-        ({"key_properties": "order"}, "'key_properties' names unknown columns: order"),
+        (
+            {"key_properties": "order"},
+            "'key_properties' names columns that the DataFrame lacks: order",
+        ),
         ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
         ({"stream_maps": "{}"}, "^option 'stream_maps' .* in Spark: change the DataFrame[^']*$"),
         ({"report_path": "/x"}, "'report_path' has no effect in Spark: set store"),
@@ -183,8 +186,8 @@ def test_columns_and_keys_are_found_in_any_case(
 
 
 def test_columns_that_differ_by_case() -> None:
-    """Which one is meant, nobody can say."""
-    words = "names of columns differ only in upper and lower case: value"
+    """Nobody can say which of the two is meant, so the message names both."""
+    words = "the columns 'value' and 'VALUE' differ only in upper and lower case: rename or drop"
     with pytest.raises(ConfigurationError, match=words):
         job([*COLUMNS, "value", "VALUE"])
 
