@@ -105,16 +105,37 @@ def hide_token(token: str) -> None:
     _secret_spellings.cache_clear()
 
 
+_ESCAPED_LETTER = re.compile(
+    r"&#|(?:\\(?:u00|x)|%(?:25)*)(?:3\d|[46][1-9a-f]|[57][\da])", re.IGNORECASE
+)
+"""An escape that may stand for an ASCII letter or a digit, which needs no escape."""
+
+
 @functools.cache
-def _secret_spellings() -> re.Pattern[str] | None:
-    """Return the pattern of all secrets in all their spellings, the longest secret first."""
+def _secret_spellings(*, has_escaped_letters: bool) -> re.Pattern[str] | None:
+    """Return the pattern of all secrets in all their spellings, the longest secret first.
+
+    Few texts have escaped letters, and the pattern with their spellings takes long to compile.
+    """
     longest_first = sorted(_secrets, key=len, reverse=True)
     if not longest_first:
         return None
     # Most characters of a text begin no secret. To see this at once makes the search fast.
     firsts = "".join(re.escape(secret[0]) for secret in longest_first)
-    patterns = ("".join(map(_spellings_of, secret)) for secret in longest_first)
+    patterns = (
+        "".join(
+            character
+            if _needs_no_escape(character) and not has_escaped_letters
+            else _spellings_of(character)
+            for character in secret
+        )
+        for secret in longest_first
+    )
     return re.compile(rf"(?=[{firsts} +\\%&])(?:{'|'.join(patterns)})")
+
+
+def _needs_no_escape(character: str) -> bool:
+    return character.isascii() and character.isalnum()
 
 
 def _spellings_of(character: str) -> str:
@@ -129,7 +150,8 @@ def _spellings_of(character: str) -> str:
 
 def without_secrets(text: str) -> str:
     """Return a text without the token, and with hashes in place of addresses."""
-    spellings = _secret_spellings()
+    has_escaped_letters = _ESCAPED_LETTER.search(text) is not None
+    spellings = _secret_spellings(has_escaped_letters=has_escaped_letters)
     return scrub(text if spellings is None else spellings.sub("***", text))
 
 
