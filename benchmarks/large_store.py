@@ -28,8 +28,8 @@ import psycopg
 
 from benchmarks.processes import FailedRunError
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.amounts import Amount
 from target_liveintent.reporting.history import FORMAT, Ending, RunRecord, stored_text
-from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
@@ -64,11 +64,12 @@ _HASHED = """SELECT i, CAST(i AS text) AS n, {start} + CAST(i AS bigint) * {year
     md5('s' || CAST(i AS text)) || md5('t' || CAST(i AS text)) AS sha2 FROM ({series}) AS s"""
 _DEAD_LETTERS = """
 INSERT INTO dead_letter (customer_id, api_host, stream, event_id, pixel_id, reason, written_at, run,
-    hashes, first_run, first_transaction, record)
+    hashes, first_run, first_transaction, value, currency, run_pixel_id, first_read, record)
 SELECT '{customer}', '{host}', CASE i % 3 WHEN 0 THEN 'carts' ELSE 'orders' END, id, {pixel},
     {reason}, at, 1 + i % {runs}, substr(md5, 1, 8) || ' ' || substr(sha2, 1, 8),
-    1 + i % {runs}, 1, CAST('{{"event_id":"' || id || '","event_time":' ||
-    CAST(at AS text) || ',"source":"web","md5":"' || md5 || '","sha2":"' || sha2 ||
+    1 + i % {runs}, 1, {value}, 'EUR', {pixel}, at,
+    CAST('{{"event_id":"' || id || '","event_time":' || CAST(at AS text) ||
+    ',"source":"web","md5":"' || md5 || '","sha2":"' || sha2 ||
     '","all_hashes":["' || md5 || '","' || sha2 || '"],"order_id":"#' || n ||
     '","value":12.5,"currency":"EUR","reason":"' || {reason} ||
     '","stream":"orders","time":"2026-08-01T16:00:00Z","user_agent":"{browser}",' ||
@@ -81,9 +82,21 @@ INSERT INTO delivered (customer_id, api_host, stream, event_id, pixel_id, run, s
 SELECT '{customer}', '{host}', 'orders', id, {pixel}, 1 + i % {runs}, at, at, 'web', '#' || n, 12.5,
     'EUR', md5, sha2 FROM ({hashed}) AS h
 """
+_PLACE_COUNTS = """
+INSERT INTO place_count (read_at, customer_id, api_host, run_pixel_id, writer, place, reason,
+    currency, events, value)
+SELECT at / 900 * 900, '{customer}', '{host}', {pixel}, i, CASE i % 2 WHEN 0 THEN 'arrived' ELSE
+    'left_out' END, CASE i % 2 WHEN 0 THEN '' ELSE 'filtered' END, CASE i % 2 WHEN 0 THEN 'EUR' ELSE
+    '' END, 1100, {value} FROM ({hashed}) AS h
+"""
 _EVENTS = """
 INSERT INTO event (key, run)
 SELECT event_key({now} + i % 2592000, i), 1 FROM ({series}) AS s ORDER BY 1
+"""
+_WAITING = """
+INSERT INTO waiting (hash, key, customer_id, api_host, run_pixel_id, read_at, window_end)
+SELECT substr(event_key(1, -i), 6), event_key({now} + 86400, -i), '{customer}', '{host}', {pixel},
+    {now} - i, {now} + 86400 FROM ({series}) AS s
 """
 _KEY_IN_POSTGRES = """
 CREATE OR REPLACE FUNCTION event_key(at bigint, i bigint) RETURNS bytea LANGUAGE sql IMMUTABLE AS
@@ -119,12 +132,15 @@ def fill(place: str, size: Size, now: int) -> None:
         "runs": size.runs,
         "reason": f"CASE i % {len(REASONS)} {cases} END",
         "json": "json" if in_postgres else "text",
+        "value": f"CAST(12.5 AS {'numeric' if in_postgres else 'text'})",
     }
     with contextlib.closing(_connection(place)) as connection:
         for table, count in (
             (_DEAD_LETTERS, size.letters),
             (_DELIVERED, size.delivered),
             (_EVENTS, size.keys),
+            (_PLACE_COUNTS, 2 * size.runs),
+            (_WAITING, size.runs),
         ):
             began = time.perf_counter()
             series = numbers.format(count=count)

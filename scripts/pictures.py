@@ -18,14 +18,15 @@ import yaml
 from browser_support import launch, opened
 
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.amounts import Amount
 from target_liveintent.reporting.history import FORMAT, Ending, RunRecord, history_of
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import write_page
 from target_liveintent.reporting.rules import unusual_in
-from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
 from target_liveintent.sandbox import Sandbox
+from target_liveintent.store.places import PlaceRow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -73,14 +74,18 @@ NOW = dt.datetime(2026, 11, 26, 17, 20, tzinfo=dt.timezone.utc)
 """The time at which the report is written."""
 BAD_HOURS, GUESTS = 6, 0.2
 """The number of last hours with wrong values in a column, and the share of hours with a guest."""
+GUEST = ("no_identity", "lost")
 WEEK = (1.1, 1.0, 0.95, 1.0, 1.2, 1.05, 0.7)
 """The relative numbers of orders on the days of a week, from Monday."""
 
 
-def shop_runs() -> list[RunRecord]:
-    """Return 90 days of hourly runs of a shop; in the last hours, a column has wrong values."""
+def shop_runs() -> tuple[list[RunRecord], list[PlaceRow]]:
+    """Return 90 days of hourly runs of a shop, and where their events are.
+
+    In the last hours, a column has wrong values.
+    """
     chance = random.Random(7)
-    runs = []
+    runs, rows = [], []
     for hour in range(90 * 24, -1, -1):
         ended_at = NOW - dt.timedelta(hours=hour, minutes=15)
         sent = round(14 * WEEK[ended_at.weekday()] * chance.gauss(1, 0.25))
@@ -88,7 +93,13 @@ def shop_runs() -> list[RunRecord]:
         hashes, dollars = round(sent * chance.uniform(0.9, 0.97)), sent // 4
         counts = StreamCounts(read=sent + bad, delivered=sent)
         counts.timing = Timing(sent - 1, sent, sent)
-        counts.rejected["invalid_source" if hour < BAD_HOURS else "no_identity"] = bad
+        read_at = int(ended_at.timestamp()) // 900 * 900
+        reason, place = ("invalid_source", "replayable") if hour < BAD_HOURS else GUEST
+        until = read_at + 7 * 86_400 if place == "replayable" else None
+        rows.append(
+            PlaceRow(read_at, place, reason, "EUR", bad, Decimal(52 * bad), until, is_kept=True)
+        )
+        counts.rejected[reason] = bad
         counts.coverage["web"] = dict.fromkeys(("events", *COVERAGE_FIELDS), sent) | {
             **dict.fromkeys(("md5", "sha2", "both"), hashes),
             "decision_id": round(sent * chance.uniform(0.3, 0.4)),
@@ -96,7 +107,7 @@ def shop_runs() -> list[RunRecord]:
         for currency, part, price in (("EUR", sent - dollars, 52), ("USD", dollars, 41)):
             total = Decimal(round(100 * part * price * chance.gauss(1, 0.1))) / 100
             counts.values[currency] = Amount(part, total, total, total)
-        missing = {"EUR": Decimal(bad * 52)} if bad else {}
+            rows.append(PlaceRow(read_at, "arrived", "", currency, part, total))
         runs.append(
             RunRecord(
                 format=FORMAT,
@@ -109,23 +120,22 @@ def shop_runs() -> list[RunRecord]:
                 version="target-liveintent 0.1.0",
                 requests=1,
                 streams={"orders": counts},
-                missing=missing,
             )
         )
-    return runs
+    return runs, [row for row in rows if row.events]
 
 
 def write_report(path: Path) -> None:
     """Write the report of the made-up shop."""
     given = {"customer_id": "a-1b2c", "auth_token": "none", "pixel_id": 12345}
-    runs = shop_runs()
+    runs, rows = shop_runs()
     for number in range(-BAD_HOURS, 0):
         before = history_of(runs[:number], NOW.date())
-        runs[number].unusual = unusual_in(before, runs[number], dt.timezone.utc) or []
+        runs[number].unusual = unusual_in(before, runs[number], dt.timezone.utc, rows) or []
     history = history_of(runs, NOW.date())
     settings = settings_of(given)
     now = NOW.astimezone(dt.timezone.utc)
-    write_page(overview_of(history, settings.account, settings.pixel_id, now), str(path))
+    write_page(overview_of(history, rows, settings, now), str(path))
 
 
 def take_screenshots(browser: Browser, name: str, url: str, folder: Path) -> None:

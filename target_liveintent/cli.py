@@ -17,6 +17,7 @@ from singer_sdk.plugin_base import _plugin_log_level
 
 from target_liveintent import __version__, config
 from target_liveintent.config_files import read_config
+from target_liveintent.conversions.amounts import counted
 from target_liveintent.delivery.client import read_token
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping.presets import PRESETS, preset_text
@@ -26,8 +27,8 @@ from target_liveintent.privacy.identity import traces_of
 from target_liveintent.privacy.redaction import hide_token, protect_logging
 from target_liveintent.privacy.suppression import Person, Suppressions, people_in
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting.history import read_history
-from target_liveintent.run.amounts import counted
+from target_liveintent.reporting.history import read_history, recent_places
+from target_liveintent.reporting.ledger import ledger_of
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
@@ -156,7 +157,8 @@ def _overview(settings: Settings, database: Database, max_age: dt.timedelta | No
 
     now = dt.datetime.fromtimestamp(time.time(), settings.events.zone)
     history = read_history(database, settings.account, settings.events, now.timestamp())
-    return overview_of(history, settings.account, settings.pixel_id, now, max_age)
+    rows = recent_places(database, settings, now.timestamp())
+    return overview_of(history, rows, settings, now, max_age)
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
@@ -371,7 +373,8 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
             notes = [*config.setting_warnings(*_given(files))]
             people = Suppressions(settings.suppression_path)
             converter = ReplayConverter(settings.account, settings.events, people, ReplayChoice())
-            found = look_at(database, converter, notes)
+            rows = recent_places(database, settings, time.time())
+            found = look_at(database, converter, notes, ledger_of(rows))
             _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import click
 import msgspec
 
+from target_liveintent.conversions.amounts import counted
 from target_liveintent.privacy.redaction import without_secrets
-from target_liveintent.run.amounts import counted
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 

@@ -1,4 +1,4 @@
-"""The ID of a run: it appears in the log, in dead letters, in the report and in the ledger."""
+"""The ID of a run: it appears in the log, in dead letters, in the report and in the store."""
 
 from __future__ import annotations
 

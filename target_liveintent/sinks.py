@@ -26,16 +26,14 @@ class SkippedSink:
     """The columns of a record that the sink needs; None means all columns."""
 
     def __init__(self, plan: StreamPlan, run: Run) -> None:
+        self._run, self._stream = run, plan.stream
         self._counts = run.counts.of(plan.stream)
-        self._is_filtered = plan.named and not plan.is_used
+        self._reason = "filtered" if plan.named and not plan.is_used else "unmapped"
 
     def process_record(self, _: dict[str, Any]) -> None:
         """Count a record."""
         self._counts.read += 1
-        if self._is_filtered:
-            self._counts.filtered += 1
-        else:
-            self._counts.unmapped += 1
+        self._run.leave_out(self._stream, self._reason)
 
 
 class LiveIntentSink:

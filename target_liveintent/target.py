@@ -30,6 +30,7 @@ from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting import history
 from target_liveintent.reporting.reporter import RunReporter
+from target_liveintent.run import store_warnings
 from target_liveintent.run.kinds import REPLAY_RUN, kind_of_run
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run.run import Run, RunParts
@@ -110,7 +111,8 @@ class TargetLiveIntent(Target):
         self._store = open_store(
             settings, self.run_id, kind=kind.name, waiting=waiting, send_again=send_again
         )
-        for warning in history.warnings_at_start(self._store, settings, kind):
+        now = SYSTEM_CLOCK.time()
+        for warning in store_warnings.warnings_at_start(self._store, settings, kind, now):
             self.logger.warning(warning)
         parts = RunParts(
             SYSTEM_CLOCK,

@@ -41,6 +41,7 @@ class Batch(msgspec.Struct, eq=False):
     number: int  # Its place in the order in which the run opened batches, counted from 0.
     stream: str
     opened_at: float  # Monotonic seconds when its first conversion came.
+    read_at: float  # The Unix time of the same moment.
     # 1 to `MAX_EVENTS_PER_REQUEST`, in the order of their records.
     conversions: list[Conversion]
 

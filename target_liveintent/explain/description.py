@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from target_liveintent.conversions.amounts import CurrencyFigures, currency_figures
 from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.event_model import Conversion, Rejection, fingerprint
 from target_liveintent.conversions.fields import FIELDS
@@ -40,7 +41,6 @@ from target_liveintent.mapping.stream_maps import (
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
-from target_liveintent.run.amounts import CurrencyFigures, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.doubts import Doubt, stream_warnings, what_to_do
 from target_liveintent.run.stopping import too_many_rejected

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from target_liveintent.failures import Failure
-from target_liveintent.reasons import REASONS
+from target_liveintent.reporting import rules
 from target_liveintent.reporting.history import DIGESTED, STOPPED, RunRecord, Unusual
+from target_liveintent.reporting.ledger import Ledger, ledger_of
 from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
+from target_liveintent.store.places import REPLAYABLE, WAITING, PlaceRow
 
 _FORGOTTEN_AFTER = dt.timedelta(days=2)
 """After this time, a failure no longer counts if runs with other streams have succeeded."""
@@ -70,6 +72,31 @@ Cause = FailedRuns | NoRun | Unusual
 """A problem that ends `health` with exit code 3."""
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """A cause, and what it keeps from arriving now.
+
+    Attributes:
+        ledger: The events that wait, or the dead letters that the store has.
+        until: When the first window closes of what waits or can be replayed because of it.
+    """
+
+    cause: Cause
+    ledger: Ledger
+    until: dt.datetime | None
+
+
+def problem_of(cause: Cause, rows: Sequence[PlaceRow]) -> Problem:
+    """Return a problem, given where the events of all days are now."""
+    if not isinstance(cause, Unusual):
+        waiting = [row for row in rows if row.place == WAITING]
+        return Problem(cause, ledger_of(waiting), ledger_of(rows).until)
+    if not rules.is_about_letters(cause):
+        return Problem(cause, ledger_of([]), None)
+    kind = REPLAYABLE, rules.reason_of(cause)
+    of_reason = [row for row in rows if (row.place, row.reason) == kind]
+    return Problem(cause, ledger_of(rules.kept_letters(cause, rows)), ledger_of(of_reason).until)
+
+
 def causes_of(
     scheduled: Sequence[RunRecord],
     unusual: Sequence[Unusual],
@@ -86,10 +113,13 @@ def causes_of(
     if failed is not None:
         causes.append(failed)
     last = scheduled[-1].ended_at if scheduled else None
-    longest = max_age or _longest_silence(scheduled)
+    gap = usual_gap(scheduled)
+    longest = max_age or (gap and max(_MISSED_RUNS * gap, _LEAST_SILENCE))
     if last is None or (longest is not None and now - last >= longest):
         causes.append(NoRun(last))
-    return causes + _without_repetition(_by_importance(unusual))
+    # A problem of many records matters more than a new reason of a few.
+    by_importance = sorted(unusual, key=lambda item: (item.rule == NEW_REASON, item.since))
+    return causes + _without_repetition(by_importance)
 
 
 def usual_gap(scheduled: Sequence[RunRecord]) -> dt.timedelta | None:
@@ -101,25 +131,11 @@ def usual_gap(scheduled: Sequence[RunRecord]) -> dt.timedelta | None:
     return dt.timedelta(seconds=statistics.median(gap.total_seconds() for gap in gaps))
 
 
-def _longest_silence(scheduled: Sequence[RunRecord]) -> dt.timedelta | None:
-    gap = usual_gap(scheduled)
-    return None if gap is None else max(_MISSED_RUNS * gap, _LEAST_SILENCE)
-
-
-def _by_importance(unusual: Iterable[Unusual]) -> list[Unusual]:
-    """Return the oldest first, and new reasons last.
-
-    A problem of many records matters more than a new reason of a few.
-    """
-    by_age = sorted(unusual, key=lambda item: item.since)
-    others = [item for item in by_age if item.rule != NEW_REASON]
-    return others + [item for item in by_age if item.rule == NEW_REASON]
-
-
 def _without_repetition(unusual: Sequence[Unusual]) -> list[Unusual]:
     """Return what is unusual; many dead letters and a new reason for them are one problem."""
     with_many = {item.stream for item in unusual if item.rule == MANY_DEAD_LETTERS}
-    letters = [item for item in unusual if item.stream in with_many and _is_new_letter(item)]
+    news = [item for item in unusual if item.rule == NEW_REASON and rules.is_about_letters(item)]
+    letters = [item for item in news if item.stream in with_many]
     return [_from_the_first(item, letters) for item in unusual if item not in letters]
 
 
@@ -129,12 +145,6 @@ def _from_the_first(item: Unusual, letters: Sequence[Unusual]) -> Unusual:
         return item
     began = [letter.since for letter in letters if letter.stream == item.stream]
     return msgspec.structs.replace(item, since=min([item.since, *began]))
-
-
-def _is_new_letter(item: Unusual) -> bool:
-    """Return whether dead letters have a new reason; a newer version has reasons of its own."""
-    reason = item.finding.subject
-    return item.rule == NEW_REASON and (reason not in REASONS or REASONS[reason].letter)
 
 
 def _failed_runs(judged: Sequence[RunRecord]) -> FailedRuns | None:

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
 from typing import NamedTuple
 
-from target_liveintent.conversions.event_model import DAY, WINDOWS
+from target_liveintent.conversions.amounts import counted
 from target_liveintent.failures import FailureCode
-from target_liveintent.reasons import BEYOND_REPAIR
-from target_liveintent.reporting.findings import Cause, FailedRuns, NoRun
-from target_liveintent.reporting.history import STOPPED, RunRecord
-from target_liveintent.reporting.overview import (
-    AS_USUAL,
-    CONVERSIONS,
-    TOTAL_VALUE,
-    Compared,
-    Overview,
-    Period,
-    period_of,
-)
+from target_liveintent.reasons import BEYOND_REPAIR, MAY_HAVE_COUNTED
+from target_liveintent.reporting import rules, words
+from target_liveintent.reporting.findings import Cause, FailedRuns, NoRun, Problem
+from target_liveintent.reporting.history import STOPPED, Range, Unusual
+from target_liveintent.reporting.ledger import Ledger
+from target_liveintent.reporting.overview import CONVERSIONS, Compared, Overview
 from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
-from target_liveintent.reporting.usual_range import HIGH, LOW
-from target_liveintent.reporting.words import cause_words, day_words, moment, what_to_do_about
-from target_liveintent.run.amounts import counted
+from target_liveintent.reporting.usual_range import compares_weekdays
 
+SaidAndToDo = tuple[str, str]
+"""What is said of a problem, and what to do."""
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""
 NO_PROBLEM = "No problem is known so far."
-EVERYTHING_USUAL = "Everything is as usual."
+NOTHING_WRONG = "Nothing is wrong."
 _NOTHING_TO_DO = "Nothing to do."
 _OPERATOR = "the person who runs the pipeline"
-_TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
+_HALF_A_DAY = dt.timedelta(hours=12)
+"""Runs that are further apart are compared by days, and other runs by the last 24 hours."""
 _TAKEN_BACK = "nobody can take back the values that LiveIntent has."
-_WORDS = {AS_USUAL: "as", LOW: "lower than", HIGH: "higher than"}
 
 
 class Headline(NamedTuple):
@@ -44,150 +37,158 @@ class Headline(NamedTuple):
     to_do: str = _NOTHING_TO_DO
 
 
-# What is said of a problem
-
-
-class ProblemWords(NamedTuple):
-    """What is said of a problem, and what to do.
-
-    Attributes:
-        waits: Whether conversions wait because of it, which LiveIntent accepts for some days.
-    """
-
-    said: str
-    to_do: str
-    waits: bool = True
-
-
-_KEY_REFUSED = ProblemWords(
-    "LiveIntent refused the access key.", f"Ask {_OPERATOR} to renew the access key (token)."
+_KEY_REFUSED = (
+    "LiveIntent refused the access key.",
+    f"Ask {_OPERATOR} to renew the access key (token).",
 )
-_NOT_REACHED = ProblemWords(
-    "LiveIntent could not be reached.", f"If this lasts for hours, tell {_OPERATOR}."
+_NOT_REACHED = ("LiveIntent could not be reached.", f"If this lasts for hours, tell {_OPERATOR}.")
+_ALL_REFUSED = (
+    "LiveIntent refused every conversion.",
+    f"Ask {_OPERATOR} to check the account and the pixel.",
 )
-_ALL_REFUSED = ProblemWords(
-    "LiveIntent refused every conversion.", f"Ask {_OPERATOR} to check the account and the pixel."
-)
-_TOO_MANY_REJECTED = ProblemWords(
-    "A run failed because too many conversions could not be sent.",
+_TOO_MANY_REJECTED = (
+    "A run failed because too many conversions cannot arrive.",
     f"Ask {_OPERATOR} to fix the cause.",
 )
-_RUN_FAILED = ProblemWords("A run failed.", f"Ask {_OPERATOR} to find the cause.")
+_RUN_FAILED = ("A run failed.", f"Ask {_OPERATOR} to find the cause.")
 
-FAILURE_HEADLINES: dict[FailureCode, ProblemWords] = {
-    FailureCode.OTHER: _RUN_FAILED,
-    FailureCode.CONFIGURATION: _RUN_FAILED,
-    FailureCode.INPUT: _RUN_FAILED,
-    FailureCode.STORAGE: _RUN_FAILED,
-    FailureCode.STREAM_MAPPING: _RUN_FAILED,
-    FailureCode.DELIVERY: _RUN_FAILED,
+FAILURE_HEADLINES: dict[FailureCode, SaidAndToDo] = {
     FailureCode.ACCESS_DENIED: _KEY_REFUSED,
     FailureCode.ACCESS_LOST: _KEY_REFUSED,
-    FailureCode.UNREACHABLE: ProblemWords(
+    FailureCode.UNREACHABLE: (
         "LiveIntent could not be reached.",
         f"Ask {_OPERATOR} to correct the certificate or the proxy.",
     ),
     FailureCode.OUTAGE: _NOT_REACHED,
-    FailureCode.LONG_WAIT: ProblemWords(
+    FailureCode.STOPPED_IN_OUTAGE: _NOT_REACHED,
+    FailureCode.LONG_WAIT: (
         "LiveIntent asked a run to wait for too long.",
         f"If this lasts for hours, tell {_OPERATOR}.",
     ),
-    FailureCode.UNEXPECTED_ANSWER: _RUN_FAILED,
     FailureCode.ALL_REFUSED: _ALL_REFUSED,
     FailureCode.REPLAY_REFUSED: _ALL_REFUSED,
     FailureCode.WRITE_REFUSED: _ALL_REFUSED,
     FailureCode.TOO_MANY_REJECTED: _TOO_MANY_REJECTED,
     FailureCode.NOTHING_DELIVERED: _TOO_MANY_REJECTED,
-    FailureCode.RECORD_REJECTED: _RUN_FAILED,
-    FailureCode.TASKS_FAILED: _RUN_FAILED,
     FailureCode.ROWS_NOT_KEPT: _TOO_MANY_REJECTED,
-    FailureCode.NO_THREAD: _RUN_FAILED,
-    FailureCode.STOPPED: _RUN_FAILED,
-    FailureCode.STOPPED_IN_OUTAGE: _NOT_REACHED,
-    FailureCode.STOPPED_WHILE_SENDING: _RUN_FAILED,
-    FailureCode.STOPPED_WHILE_WAITING: _RUN_FAILED,
-    FailureCode.KILLED: _RUN_FAILED,
-    FailureCode.UNEXPECTED: _RUN_FAILED,
 }
-"""What is said of a failed run, by the code of its failure."""
+"""What is said of a failed run, by the code of its failure; of other codes, that a run failed."""
 
-_NO_RUN = ProblemWords(
-    "The runs have stopped.", f"Ask {_OPERATOR} whether the schedule still starts the runs."
+_NO_RUN = ("The runs have stopped.", f"Ask {_OPERATOR} whether the schedule still starts the runs.")
+_LOOK_FOR_THEM = (
+    f"If your shop sold as much as usual, ask {_OPERATOR} to look for the missing conversions."
 )
-
-RULE_HEADLINES: dict[str, ProblemWords] = {
-    MANY_DEAD_LETTERS: ProblemWords("More conversions than usual could not be sent.", ""),
-    NEW_REASON: ProblemWords("Conversions could not be sent for a new reason.", ""),
-    "conversions": ProblemWords(
-        "Far fewer conversions than usual were sent.",
-        f"If your shop sold as much as usual, ask {_OPERATOR} to look for the missing conversions.",
-        waits=False,
-    ),
-    "decline": ProblemWords(
-        "Conversions, or their value, have declined for weeks.",
-        f"If your shop sold as much as before, ask {_OPERATOR} to look for the missing"
-        " conversions.",
-        waits=False,
-    ),
-    "average_value": ProblemWords(
+RULE_HEADLINES: dict[str, SaidAndToDo] = {
+    MANY_DEAD_LETTERS: ("More conversions than usual did not arrive.", ""),
+    NEW_REASON: ("Conversions did not arrive for a new reason.", ""),
+    "conversions": ("Far fewer conversions than usual arrived.", _LOOK_FOR_THEM),
+    "decline": ("Conversions, or their value, have declined for weeks.", _LOOK_FOR_THEM),
+    "average_value": (
         "The values are much higher or lower than usual.",
-        f"Ask {_OPERATOR} as soon as possible whether the values have another unit, such as cents:"
-        f" {_TAKEN_BACK}",
-        waits=False,
+        f"Ask {_OPERATOR} at once whether values have another unit, such as cents: {_TAKEN_BACK}",
     ),
-    "new_currency": ProblemWords(
+    "new_currency": (
         "Conversions have a new currency.",
-        f"If your shop has no new currency, ask {_OPERATOR} as soon as possible to correct it:"
-        f" {_TAKEN_BACK}",
-        waits=False,
+        f"If your shop has no new currency, ask {_OPERATOR} at once to correct it: {_TAKEN_BACK}",
     ),
-    "coverage": ProblemWords(
+    "coverage": (
         "Conversions lack something that they usually have.",
         f"Ask {_OPERATOR} whether your shop still supplies it.",
-        waits=False,
     ),
-    "late": ProblemWords(
+    "late": (
         "Conversions are sent later than usual.",
         f"Ask {_OPERATOR} whether conversions are now sent less often.",
-        waits=False,
     ),
 }
 """What is said of something unusual, by the rule that found it. What to do about dead letters
 depends on their reason."""
 _SEND_AGAIN = f"Ask {_OPERATOR} to fix the cause, and to send these conversions again."
-_CANNOT_BE_SENT = (
-    f"These conversions cannot be sent again. Ask {_OPERATOR} to fix the cause for the next ones."
-)
-_ASK_LIVEINTENT = (
-    "Ask your account manager at LiveIntent what is wrong with these conversions, and tell"
-    f" {_OPERATOR}, who can send them again."
-)
-_LOAD_AGAIN = f"Ask {_OPERATOR} to map an ID that each record has, and to load these rows again."
-_ACTIONS = {"refused_by_api": _ASK_LIVEINTENT, "missing_key": _LOAD_AGAIN} | dict.fromkeys(
-    BEYOND_REPAIR, _CANNOT_BE_SENT
+_ACTIONS = {
+    "refused_by_api": "Ask your account manager at LiveIntent what is wrong with these conversions,"
+    f" and tell {_OPERATOR}, who can send them again.",
+    "missing_key": f"Ask {_OPERATOR} to map an ID that each record has, and to load these rows"
+    " again.",
+} | dict.fromkeys(
+    BEYOND_REPAIR,
+    f"These conversions cannot be sent again. Ask {_OPERATOR} to fix the cause for the next ones.",
 )
 """What to do about dead letters that nobody should just send again, by their reason."""
-_OF_LETTERS = (MANY_DEAD_LETTERS, NEW_REASON)
-_UNKNOWN_RULE = ProblemWords(
-    "The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.", waits=False
-)
+_UNKNOWN_RULE = ("The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.")
 
 
-def _about(cause: Cause) -> ProblemWords:
+def about(cause: Cause) -> SaidAndToDo:
+    """Return what is said of a problem, and what to do."""
     if isinstance(cause, FailedRuns):
-        return FAILURE_HEADLINES[cause.failure.code]
+        return FAILURE_HEADLINES.get(cause.failure.code, _RUN_FAILED)
     if isinstance(cause, NoRun):
         return _NO_RUN
-    problem = RULE_HEADLINES.get(cause.rule, _UNKNOWN_RULE)
-    if cause.rule not in _OF_LETTERS:
-        return problem
-    reason = cause.finding.main_reason or cause.finding.subject
-    return ProblemWords(
-        problem.said, _ACTIONS.get(reason, _SEND_AGAIN), waits=reason not in BEYOND_REPAIR
-    )
+    said, to_do = RULE_HEADLINES.get(cause.rule, _UNKNOWN_RULE)
+    return said, to_do or _ACTIONS.get(rules.reason_of(cause), _SEND_AGAIN)
 
 
-# How things are, and what to do
+def command_for(cause: Cause) -> str:
+    """Return the command that shows or repairs a problem; empty for failed and missing runs."""
+    if not isinstance(cause, Unusual) or not rules.is_about_letters(cause):
+        return ""
+    reason = rules.reason_of(cause)
+    option = " --unconfirmed" if reason in MAY_HAVE_COUNTED else ""
+    return f"target-liveintent {'dead-letters' if reason in _ACTIONS else f'replay{option}'}"
+
+
+class Top(NamedTuple):
+    """The period of the first sentence, and what usually arrives in it.
+
+    Attributes:
+        when: Such as "today" or "in the last 24 hours".
+        than: Such as "usual" or "on a usual Tuesday".
+    """
+
+    when: str
+    ledger: Ledger
+    usual: Range | None
+    than: str
+
+
+def top_of(overview: Overview) -> Top:
+    """Return the last day with runs if they are a day apart, and else the last 24 hours."""
+    today, usual = overview.days[-1], overview.figure(CONVERSIONS).usual
+    due, last = overview.next_run, overview.last_run
+    is_daily = bool(due and last and due - last.ended_at >= _HALF_A_DAY)
+    if not is_daily and overview.ledger != today.ledger:
+        return Top("in the last 24 hours", overview.ledger, usual, "usual")
+    known = [day for day in overview.days if day.runs or day.ledger.read]
+    day = known[-1] if known else today
+    when = "today" if day is today else f"on {words.day_words(day.day)}"
+    with_runs = [other.day for other in overview.days if other.runs]
+    is_weekday = compares_weekdays(with_runs, day.day)
+    than = f"on a usual {day.day:%A}" if is_weekday else "usual"
+    return Top(when, day.ledger, day.usual, than)
+
+
+def sentence(overview: Overview) -> str:
+    """Return how many conversions arrived, how this compares, and what of the rest waits."""
+    top = top_of(overview)
+    arrived, to_send = top.ledger.arrived, top.ledger.to_send
+    if not to_send:
+        said = f"No conversions were read {top.when}"
+    elif arrived == to_send:
+        said = f"{counted(arrived, 'conversion')} arrived {top.when}"
+        said = said if arrived == 1 else f"All {said}"
+    else:
+        said = f"{arrived:,} of {counted(to_send, 'conversion')} arrived {top.when}"
+    rest = words.kept_back(top.ledger, overview.as_of.tzinfo)
+    change = _change(top) if arrived else ""
+    return "; ".join(filter(None, (f"{said}{change}", rest))) + "."
+
+
+def _change(top: Top) -> str:
+    """Return how the conversions compare with the middle of usual days; empty if unknown."""
+    if top.usual is None or not top.usual.middle:
+        return ""
+    percent = round(100 * (top.ledger.arrived / top.usual.middle - 1))
+    if not percent:
+        return f", as many as {top.than}"
+    return f", {abs(percent):,} % {'fewer' if percent < 0 else 'more'} than {top.than}"
 
 
 def headline_of(overview: Overview) -> Headline:
@@ -201,50 +202,34 @@ def headline_of(overview: Overview) -> Headline:
     due = overview.next_run
     is_late = due is None or due < overview.as_of  # A schedule may start a run once a week.
     if last is not None and is_late and overview.as_of - last.ended_at > dt.timedelta(days=1):
-        return Headline(CALM, "There was no run in the last 24 hours.", _NO_RUN.to_do)
-    return _of_figures(overview)
+        return Headline(CALM, "There was no run in the last 24 hours.", _NO_RUN[1])
+    if overview.figure(CONVERSIONS).usual is not None:
+        return Headline(GOOD, NOTHING_WRONG)
+    rest = overview.ledger.to_send - overview.ledger.arrived
+    why = f"Ask {_OPERATOR} why {rest:,} did not arrive." if rest else _NOTHING_TO_DO
+    return Headline(CALM, NO_PROBLEM, why)
 
 
-def _of_problem(cause: Cause, overview: Overview) -> Headline:
-    problem = _about(cause)
-    to_do = problem.to_do
-    if problem.waits and cause.since is not None:
-        to_do = f"{to_do} {_until(cause.since, overview.as_of)}"
+def _of_problem(problem: Problem, overview: Overview) -> Headline:
+    said, to_do = about(problem.cause)
+    if problem.ledger.until is not None:
+        end = words.end_words(problem.ledger.until, overview.as_of.tzinfo)
+        to_do = f"{to_do} LiveIntent accepts the first of these conversions until {end}."
     if overview.last_run is None:
         return Headline(CALM, "There has been no run yet.", to_do)
-    return Headline(BAD, problem.said, to_do)
-
-
-def _until(since: dt.datetime, now: dt.datetime) -> str:
-    """Return until when LiveIntent accepts the conversions that wait since a moment."""
-    last = (since + _TAKEN_FOR).astimezone(now.tzinfo)
-    if now < last:
-        return f"LiveIntent accepts these conversions until {day_words(last.date())}, and no later."
-    days = WINDOWS["web"] // DAY
-    return f"LiveIntent no longer accepts conversions that are older than {days} days."
-
-
-def _of_figures(overview: Overview) -> Headline:
-    conversions = overview.figure(CONVERSIONS)
-    if conversions.usual is None:  # Nobody knows what is usual.
-        lost = overview.last_24_hours.could_not_be_sent
-        if lost:
-            return Headline(CALM, NO_PROBLEM, f"Ask {_OPERATOR} why {lost:,} could not be sent.")
-        return Headline(CALM, NO_PROBLEM)
-    if conversions.verdict == LOW:
-        return Headline(CALM, "Fewer conversions than usual were sent.")
-    if any(figure.verdict in {LOW, HIGH} for figure in overview.figures):
-        return Headline(GOOD, "Nothing is wrong: numbers vary from day to day.")
-    return Headline(GOOD, EVERYTHING_USUAL)
+    return Headline(BAD, said, to_do)
 
 
 def cause_lines(overview: Overview, most: int) -> list[str]:
     """Return sentences about each of the first causes: what, since when, and what to do."""
     lines = []
-    for cause in overview.causes[:most]:
-        since = f" (since {moment(cause.since, overview.as_of.tzinfo)})" if cause.since else ""
-        words = " ".join(cause_words(cause, overview.as_of).rstrip(".").split())
-        lines.append(f"{words}{since}. {what_to_do_about(cause)}".strip())
+    for problem in overview.causes[:most]:
+        cause, zone = problem.cause, overview.as_of.tzinfo
+        since = f" (since {words.moment(cause.since, zone)})" if cause.since else ""
+        said = " ".join(words.cause_words(cause, overview.as_of).rstrip(".").split())
+        rest = words.kept_back(problem.ledger, zone)
+        kept = f" Because of it, {rest}." if rest else ""
+        lines.append(f"{said}{since}.{kept} {words.what_to_do_about(cause)}".strip())
     if hidden := len(overview.causes[most:]):
         lines.append(f"And {counted(hidden, 'more finding')}: report --format=json lists all.")
     return lines
@@ -255,47 +240,15 @@ def health_line(overview: Overview) -> str:
     last = overview.last_run
     if overview.causes or last is None:
         return " ".join(cause_lines(overview, 2))
-    ended = f"The last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}."
-    return f"{headline_of(overview).said} {ended} {comparison(overview)}"
+    ended = f"The last run ended at {words.moment(last.ended_at, overview.as_of.tzinfo)}."
+    return f"{headline_of(overview).said} {ended} {sentence(overview)}"
 
 
-# What the last 24 hours brought, and how figures compare
-
-
-def top_period(overview: Overview) -> tuple[Period, RunRecord | None]:
-    """Return the period that the top is about: 24 hours, or the last run of a short history."""
-    run, recent = overview.last_run, overview.last_24_hours
-    days = [day for day in overview.days if day.runs or day.special]
-    if run is None or recent.delivered or len(days) > 1:
-        return recent, None
-    return period_of(run.day, [run]), run
-
-
-def totals(overview: Overview, period: Period) -> dict[str, Decimal]:
-    """Return the value in each currency; 0 for a currency that only usual days have."""
-    values = [figure for figure in overview.figures if figure.figure == TOTAL_VALUE]
-    usual = [figure.subject for figure in values if figure.usual]
-    return dict.fromkeys((*period.values, *usual), Decimal(0)) | period.values
-
-
-def comparison(overview: Overview) -> str:
-    """Return the conversions of the last 24 hours and what is usual, in a sentence."""
-    figure, period = overview.figure(CONVERSIONS), overview.last_24_hours
-    sent = counted(period.delivered, "conversion") + " in the last 24 hours"
-    if note := unscheduled_note(period):
-        sent += f" ({note})"
-    return f"{sent}{f'; usual: {figure.usual_words}' if figure.usual else ''}."
-
-
-def unscheduled_note(period: Period) -> str:
-    """Return in words how many conversions are not from regular runs; empty if none or all are."""
-    if not 0 < period.special < period.delivered:
-        return ""
-    return f"{period.special:,} of them from a limited run, a replay or a backfill"
-
-
-def compared(figure: Compared) -> str:
-    """Return in words how a figure compares with usual days; empty if this is not known."""
-    if figure.usual is None or figure.verdict is None:
-        return ""
-    return f"{_WORDS[figure.verdict]} usual ({figure.usual_words})"
+def change_in_a_week(figure: Compared) -> str:
+    """Return how a figure has changed since a week ago: "+5 %"; "-" if this is not known."""
+    now, before = figure.now, figure.week_ago
+    if now is None or before is None:
+        return "-"
+    if figure.kind.is_share:
+        return f"{round(100 * (float(now) - float(before))):+d} points"
+    return f"{round(100 * (float(now) / float(before) - 1)):+,d} %" if before > 0 else "-"

@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -18,12 +18,12 @@ import msgspec
 from target_liveintent.conversions.event_model import DAY
 from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
-from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
-from target_liveintent.run.kinds import CANARY_RUN, REPLAY_RUN, USUAL_RUN, RunKind
+from target_liveintent.run.kinds import CANARY_RUN, REPLAY_RUN, USUAL_RUN
 from target_liveintent.settings import Account, EventDefaults, Settings
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import utc_moment
+from target_liveintent.store.places import PlaceRow, places_in
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.runs import runs_in
 
@@ -145,7 +145,6 @@ class RunRecord(msgspec.Struct, omit_defaults=True):
     retries: int = 0
     throttled: int = 0
     streams: dict[str, StreamCounts] = {}
-    missing: dict[str, Decimal] = {}
     unusual: list[Unusual] = []
 
     @property
@@ -179,8 +178,7 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
         requests=counts.requests,
         retries=counts.retries,
         throttled=counts.throttled,
-        streams=_figures(counts, store.written_letters.repeated),
-        missing=store.written_letters.missing,
+        streams=_figures(counts, store.repeated_letters),
     )
 
 
@@ -247,10 +245,6 @@ class History(NamedTuple):
         """The runs from which usual figures are computed, in order."""
         return [run for day in self.days for run in day.usual_runs]
 
-    def plus(self, run: RunRecord) -> History:
-        """Return the history with one more run."""
-        return history_of([*self.runs, run], run.day)
-
 
 def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
     """Return the history that consists of these runs."""
@@ -272,9 +266,6 @@ def _day_of(day: dt.date, runs: list[RunRecord]) -> Day:
     return Day(day, runs, usual_runs, sums)
 
 
-# In the store
-
-
 def read_history(
     database: Database, account: Account, events: EventDefaults, now: float
 ) -> History:
@@ -283,17 +274,23 @@ def read_history(
     Raises:
         StorageError: If the store cannot be read.
     """
-    # (A run may begin on the day before that on which it ends.)
-    runs = _runs_since(now - (DAYS_READ + 3) * DAY, database, account, events)
+    begin = now - (DAYS_READ + 3) * DAY  # A run may begin on the day before that of its end.
+    stored = runs_in(database, account, events.pixel_id, begin)
+    records = (_record_in(row, events.zone) for row in stored)
+    runs = [record for record in records if record is not None]
     return history_of(runs, dt.datetime.fromtimestamp(now, events.zone).date())
 
 
-def _runs_since(
-    begin: float, database: Database, account: Account, events: EventDefaults
-) -> list[RunRecord]:
-    stored = runs_in(database, account, events.pixel_id, begin)
-    records = (_record_in(row, events.zone) for row in stored)
-    return [record for record in records if record is not None]
+def recent_places(
+    database: Database, settings: Settings, now: float, days: int = DAYS_READ
+) -> list[PlaceRow]:
+    """Read where the events of the account and the pixel are now that were read in so many days.
+
+    Raises:
+        StorageError: If the store cannot be read.
+    """
+    begin = now - (days + 1) * DAY  # The first day begins at midnight.
+    return places_in(database, settings.account, settings.pixel_id, begin, now)
 
 
 _decode = msgspec.json.Decoder(RunRecord, dec_hook=lambda _, value: Counter(value)).decode
@@ -316,34 +313,6 @@ def _record_in(stored: tuple[Any, ...], zone: dt.tzinfo) -> RunRecord | None:
     except msgspec.DecodeError:
         return None
     return record if record.format == FORMAT else None
-
-
-def warnings_at_start(store: RunStore, settings: Settings, kind: RunKind) -> Iterator[str]:
-    """Yield what a user should know about the store before a run of a kind sends anything."""
-    if store.database.was_empty_file:  # (Others create such a file first, to set its mode.)
-        yield (
-            f"the file of the store, '{settings.store}', exists but is empty, so the run begins a"
-            " new store. If the file had content before, stop this run and restore a backup."
-            " Otherwise the run sends all events of the input again"
-        )
-    if store.expired_letters:
-        yield (
-            f"{counted(store.expired_letters, 'dead letter')} older than history_days"
-            f" ({settings.history_days}) were deleted from the store"
-        )
-    if store.former is None or not kind.reads_source:
-        return
-    customer_id, pixel_id = store.former
-    account = settings.account._replace(customer_id=customer_id)
-    events = settings.events._replace(pixel_id=pixel_id)
-    sent = total_of(_runs_since(0, store.database, account, events)).delivered
-    if sent:
-        yield (
-            f"this is the first run for customer ID {settings.customer_id} and pixel"
-            f" {settings.pixel_id}. Earlier runs with this store sent {counted(sent, 'event')} for"
-            f" customer ID {customer_id} and pixel {pixel_id}. This run sends these events again if"
-            " the input has them. If you changed customer_id or pixel_id by mistake, stop this run"
-        )
 
 
 def stored_text(run: RunRecord) -> str:

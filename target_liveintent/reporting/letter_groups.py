@@ -14,15 +14,11 @@ import msgspec
 
 from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
+from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.run.replay import ReplayConverter
+from target_liveintent.store import dead_letters
 from target_liveintent.store.database import Database
-from target_liveintent.store.dead_letters import (
-    LetterGroup,
-    letter_columns,
-    letter_groups,
-    newest_letters,
-    utc,
-)
+from target_liveintent.store.dead_letters import LetterGroup, utc
 
 LETTERS_FORMAT = 1
 PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cannot_send")
@@ -99,26 +95,38 @@ class Addressee(msgspec.Struct):
 
 
 class DeadLetters(Letters, kw_only=True):
-    """All that `dead-letters` shows; the notes are sentences about the settings."""
+    """All that `dead-letters` shows; the notes are sentences about the settings.
+
+    `ledger` has the events of the account and pixel of the settings in the last 91 days.
+    """
 
     notes: list[str]
+    ledger: Ledger
     reasons: list[ReasonLetters] = []
     written_for: list[Addressee] = []
     version: int = LETTERS_FORMAT
 
 
-def look_at(database: Database, converter: ReplayConverter, notes: Iterable[str]) -> DeadLetters:
+def look_at(
+    database: Database, converter: ReplayConverter, notes: Iterable[str], ledger: Ledger
+) -> DeadLetters:
     """Count all dead letters, and what a replay would do with the newest of each large group.
 
     Raises:
         StorageError: If the store cannot be read.
     """
-    groups = sorted(letter_groups(database), key=lambda group: group.letters)
+    groups = sorted(dead_letters.letter_groups(database), key=lambda group: group.letters)
     numbers = _numbers_to_judge(groups[-_MOST_GROUPS_JUDGED:])
-    total, reasons = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
+    total = DeadLetters(notes=[*notes], ledger=ledger)
+    reasons = dict[str, dict[str, StreamLetters]]()
     written_for: Counter[tuple[str, str, int]] = Counter()
     for group in groups:
-        letters = [*map(letter_columns, newest_letters(database, group, numbers.get(group, 0)))]
+        letters = [
+            *map(
+                dead_letters.letter_columns,
+                dead_letters.newest_letters(database, group, numbers.get(group, 0)),
+            )
+        ]
         prospects = Counter(_prospect(converter, letter) for letter in letters)
         stream = StreamLetters(stream=_text(group.stream or "(none)"))
         streams = reasons.setdefault(_text(group.reason or "(none)"), {})

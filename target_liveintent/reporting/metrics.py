@@ -14,8 +14,10 @@ from target_liveintent.clock import Clock
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reporting.history import Unusual
+from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
+from target_liveintent.store.places import PLACES
 
 METRICS = {
     "run_info": "Always 1. The label `run_id` is the ID of the run.",
@@ -32,6 +34,9 @@ METRICS = {
     "ended_at": "Unix time at which the run ended; 0 while it is running.",
     "success": "1 if the run succeeded, otherwise 0.",
     "dry_run": "1 if the run was a dry run, otherwise 0.",
+    "ledger": "Events that were first read in the last 24 hours, by where they are now: the label"
+    " `place` is arrived, waiting (waits), replayable (can be replayed), lost or left_out (left"
+    " out). Written only at the end of a run.",
     "unusual": "1 if the rule in the label `rule` finds the last 24 hours unusual, otherwise 0."
     " Written only at the end of a run.",
 }
@@ -68,10 +73,19 @@ class MetricsFile:
             self._written_at = now
             self._write(counts, status, {"ended_at": 0, "success": 0}, _records(counts))
 
-    def end(self, counts: RunCounts, *, success: bool, unusual: Sequence[Unusual] | None) -> None:
-        """Write how the run ended, and what is unusual."""
+    def end(
+        self,
+        counts: RunCounts,
+        *,
+        success: bool,
+        unusual: Sequence[Unusual] | None,
+        ledger: Ledger | None,
+    ) -> None:
+        """Write how the run ended, what is unusual, and where events are now, if it is known."""
         figures = {"ended_at": self._clock.time(), "success": float(success)}
-        samples = (*_records(counts), *_findings(counts, unusual))
+        places = PLACES if ledger else ()
+        where = (("ledger", {"place": place}, getattr(ledger, place)) for place in places)
+        samples = (*_records(counts), *_findings(counts, unusual), *where)
         self._write(counts, DeliveryStatus(), figures, samples)
 
     def _write(

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Sequence
 from typing import IO, NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.errors import RunError
-from target_liveintent.reporting import summary
-from target_liveintent.reporting.history import (
-    DONE,
-    Ending,
-    History,
-    Unusual,
-    read_history,
-    record_of,
-    stored_text,
-)
+from target_liveintent.reporting import history
+from target_liveintent.reporting.history import DONE, Ending, History, Unusual
+from target_liveintent.reporting.ledger import Ledger, ledger_of, of_24_hours
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.page_owner import check_owner
-from target_liveintent.reporting.progress import Progress
 from target_liveintent.reporting.rules import unusual_in
 from target_liveintent.reporting.words import unusual_lines
+from target_liveintent.run import summary
 from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.progress import Progress
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
+from target_liveintent.store.places import PlaceRow
 from target_liveintent.store.run_store import RunStore
 
 
@@ -34,11 +30,15 @@ class _Kept(NamedTuple):
     """What the history has, with the run that has just ended.
 
     Attributes:
+        rows: Where the events of these days are now; without a page, of the last days.
+        ledger: The ledger of the last 24 hours.
         unusual: What is unusual; None if the rules do not judge the run.
         has_new_settings: Whether no earlier usual run had the settings of this one.
     """
 
     history: History
+    rows: Sequence[PlaceRow]
+    ledger: Ledger
     unusual: list[Unusual] | None
     has_new_settings: bool
 
@@ -93,14 +93,16 @@ class RunReporter:
         is_done = ending.kind == DONE
         kept = self._keep(counts, ending, store)
         self._warn(counts, kept)
-        unusual = None if kept is None else kept.unusual
+        unusual, ledger = (kept.unusual, kept.ledger) if kept else (None, None)
         closing = [(logging.INFO, line) for line in summary.summary_lines(counts)]
+        if ledger is not None:
+            closing.append((logging.INFO, f"in the last 24 hours: {ledger.words}"))
         closing += [(logging.INFO, line) for line in summary.advice(counts, self._place)]
         closing += [(logging.WARNING, line) for line in unusual_lines(unusual or ())]
         if self._metrics:
-            self._metrics.end(counts, success=is_done, unusual=unusual)
+            self._metrics.end(counts, success=is_done, unusual=unusual, ledger=ledger)
         if kept is not None and self._settings.report_path is not None:
-            closing.append(self._write_page(kept.history, self._settings.report_path))
+            closing.append(self._write_page(kept, self._settings.report_path))
         for level, line in closing[:-1]:
             self._logger.log(level, "%s", line)
         level, line = closing[-1]
@@ -119,28 +121,31 @@ class RunReporter:
             return None
         settings, now = self._settings, self._clock.time()
         try:
-            record = record_of(
+            record = history.record_of(
                 counts, settings, ending, store, run_id=self._run_id, version=self._program, now=now
             )
-            earlier = read_history(store.database, settings.account, settings.events, now)
-            unusual = unusual_in(earlier, record, settings.events.zone)
+            earlier = history.read_history(store.database, settings.account, settings.events, now)
+            days = history.DAYS_READ if settings.report_path else 2
+            rows = history.recent_places(store.database, settings, now, days)
+            unusual = unusual_in(earlier, record, settings.events.zone, rows)
             record.unusual = unusual or []
-            store.finish(record.ending.kind, stored_text(record))
+            store.finish(record.ending.kind, history.stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
             why = str(failure) if isinstance(failure, RunError) else type(failure).__name__
             self._logger.warning("%s, so the history does not have the figures of this run", why)
             return None
         is_new = all(run.settings != record.settings for run in earlier.usual_runs)
-        return _Kept(earlier.plus(record), unusual, is_new)
+        runs = history.history_of([*earlier.runs, record], record.day)
+        return _Kept(runs, rows, ledger_of(of_24_hours(rows, now)), unusual, is_new)
 
-    def _write_page(self, history: History, path: str) -> tuple[int, str]:
+    def _write_page(self, kept: _Kept, path: str) -> tuple[int, str]:
         """Write the page, and return a line for the log that says where it is."""
         try:
             from target_liveintent.reporting import overview, page  # noqa: PLC0415 (few runs)
 
             settings = self._settings
             now = dt.datetime.fromtimestamp(self._clock.time(), settings.events.zone)
-            shown = overview.overview_of(history, settings.account, settings.pixel_id, now)
+            shown = overview.overview_of(kept.history, kept.rows, settings, now)
             page.write_page(shown, path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__

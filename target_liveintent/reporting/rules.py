@@ -10,8 +10,14 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
+import msgspec
+
+from target_liveintent.conversions.amounts import OTHERS, Amount
+from target_liveintent.conversions.event_model import DAY
+from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import (
     STOPPED,
     USUAL,
@@ -21,17 +27,24 @@ from target_liveintent.reporting.history import (
     Range,
     RunRecord,
     Unusual,
+    total_of,
+)
+from target_liveintent.reporting.ledger import (
+    ledger_of,
+    not_arrived_by_reason,
+    of_24_hours,
 )
 from target_liveintent.reporting.usual_range import (
     Case,
     case_of,
     chance_of_so_few,
+    is_recent,
     mean_value,
     share,
 )
-from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.coverage import COVERAGE_FIELDS
+from target_liveintent.store.places import QUARTER_SECONDS, PlaceRow
 
 _FEW_RATIO = 0.5
 """Fewer conversions than this share of the usual ones are few."""
@@ -63,7 +76,8 @@ _MOST_CERTAIN_SHARE = 0.95
 
 def few_conversions(case: Case) -> Iterator[Finding]:
     """Find fewer than half of the usual conversions."""
-    usual, count = case.usual(lambda counts: counts.delivered), case.now.delivered
+    usual = case.usual(lambda counts: counts.delivered)
+    count = case.now.delivered + case.unseen
     if usual is None or count >= min(usual.middle * _FEW_RATIO, usual.low):
         return
     if chance_of_so_few(count, usual.middle * _HOLIDAY_RATIO) < _RARE_PROBABILITY:
@@ -172,16 +186,24 @@ def _chance(having: int, count: int, usual: Range) -> float:
 
 def more_dead_letters(case: Case) -> Iterator[Finding]:
     """Find that more records than usual, and a larger share of them, could not be sent."""
-    letters, sent = case.now.letters, case.now.delivered
-    count, tried = letters.total(), letters.total() + sent
+    letters = case.now.letters
+    count, tried = letters.total(), letters.total() + case.now.delivered
     usual, usual_share = case.usual(lambda counts: counts.letters.total()), case.usual(_share_lost)
     if usual is None or usual_share is None:
         return
     # Of more conversions, or in two daily runs within 24 hours, more cannot be sent.
-    expected = max(1.0, usual.high, usual_share.high * tried)
-    if count > expected and chance_of_so_few(sent, tried - expected, tried) < _RARE_PROBABILITY:
+    expected = max(usual.high, usual_share.high * tried)
+    if _are_many(count, tried, expected):
         ((reason, records),) = letters.most_common(1)
-        yield Finding(count=count, usual=usual, main_reason=reason, main_count=records)
+        yield Finding("", count, tried, usual=usual, main_reason=reason, main_count=records)
+
+
+def _are_many(letters: int, tried: int, usual: float) -> bool:
+    """Return whether more dead letters than usual are hardly the work of chance."""
+    expected = max(1.0, usual)
+    if letters <= expected:
+        return False
+    return chance_of_so_few(tried - letters, tried - expected, tried) < _RARE_PROBABILITY
 
 
 def _share_lost(counts: StreamCounts) -> float | None:
@@ -203,14 +225,14 @@ RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
 """The rules by their names in the history and in the metrics."""
 
 
-# What is unusual at the end of a run
-
-
-def unusual_in(history: History, run: RunRecord, zone: dt.tzinfo) -> list[Unusual] | None:
+def unusual_in(
+    history: History, run: RunRecord, zone: dt.tzinfo, rows: Sequence[PlaceRow]
+) -> list[Unusual] | None:
     """Return what is unusual at the end of a run, given the history before it.
 
-    The rules judge the streams of the run, and the streams that its loader no longer has. They do
-    not judge a run of another kind, or one that was stopped: None.
+    `rows` say where the events of the last days are now. The rules judge the streams of the run,
+    and the streams that its loader no longer has. They do not judge a run of another kind, or one
+    that was stopped: None.
     """
     if run.kind != USUAL or run.ending.kind == STOPPED:
         return None
@@ -218,15 +240,63 @@ def unusual_in(history: History, run: RunRecord, zone: dt.tzinfo) -> list[Unusua
     known = {
         (item.rule, item.stream, item.finding.subject): item.since for item in unusual_now(history)
     }
+    arrived = ledger_of(of_24_hours(rows, now.timestamp())).arrived
+    recent = [other for other in (*history.runs, run) if is_recent(other.ended_at, now)]
+    unseen = max(0, arrived - total_of(recent).delivered)
     earlier_today = [other for other in history.runs if other.day == now.date()]
     said_today = {(item.rule, item.stream) for other in earlier_today for item in other.unusual}
     unusual = []
     for stream in (*run.streams, *_gone(history.days, run)):
-        for rule, finding in _findings(case_of(history.days, now, stream, run)):
+        case = case_of(history.days, run, zone, stream)._replace(unseen=unseen)
+        for rule, finding in _findings(case):
             since = known.get((rule, stream, finding.subject), run.ended_at)
             is_new = (rule, stream) not in said_today
             unusual.append(Unusual(rule, stream, finding, since, is_new))
-    return unusual
+    return still_true(unusual, rows)
+
+
+def is_about_letters(item: Unusual) -> bool:
+    """Return whether dead letters are unusual; a newer version has reasons of its own."""
+    reason = item.finding.subject
+    is_letter = reason not in REASONS or REASONS[reason].letter
+    return item.rule == MANY_DEAD_LETTERS or (item.rule == NEW_REASON and is_letter)
+
+
+def reason_of(item: Unusual) -> str:
+    """Return why most of the dead letters that are unusual were not sent."""
+    return item.finding.main_reason or item.finding.subject
+
+
+def still_true(unusual: Iterable[Unusual], rows: Sequence[PlaceRow]) -> list[Unusual]:
+    """Return what is unusual without the dead letters that the store no longer has."""
+    items = [
+        _of_kept(item, kept_letters(item, rows)) if is_about_letters(item) else item
+        for item in unusual
+    ]
+    return [item for item in items if item is not None]
+
+
+def kept_letters(item: Unusual, rows: Iterable[PlaceRow]) -> list[PlaceRow]:
+    """Return what the store has of the dead letters that a rule found unusual."""
+    begin = item.since.timestamp() - DAY - QUARTER_SECONDS
+    reason = item.finding.subject
+    kept = [row for row in rows if row.is_kept and row.read_at > begin]
+    return [row for row in kept if row.reason == reason] if reason else kept
+
+
+def _of_kept(item: Unusual, rows: Sequence[PlaceRow]) -> Unusual | None:
+    """Return what is unusual given the dead letters that the store has; None if nothing is."""
+    finding, kept = item.finding, not_arrived_by_reason(rows)
+    count = min(finding.count, sum(kept.values()))
+    usual = 0 if finding.usual is None else finding.usual.high
+    tried = max(finding.whole, count)
+    if not count or not (finding.subject or _are_many(count, tried, usual)):
+        return None
+    reason = finding.main_reason if finding.main_reason in kept else next(iter(kept))
+    most = finding.main_count if reason == finding.main_reason else count
+    main = {"main_reason": reason, "main_count": min(most, kept[reason], count)}
+    changes: dict[str, Any] = {"count": count, **({} if finding.subject else main)}
+    return msgspec.structs.replace(item, finding=msgspec.structs.replace(finding, **changes))
 
 
 def _findings(case: Case) -> Iterator[tuple[str, Finding]]:
@@ -242,20 +312,12 @@ def unusual_now(history: History) -> list[Unusual]:
 
     A run that was stopped judges nothing.
     """
-    by_stream: dict[str, list[Unusual]] = {}
-    for day in history.days[-2:]:
-        for run in day.usual_runs:
-            if run.ending.kind != STOPPED:
-                by_stream |= _judged(run)
-    return [item for unusual in by_stream.values() for item in unusual]
-
-
-def _judged(run: RunRecord) -> dict[str, list[Unusual]]:
-    """Return what was unusual in each stream that a run judged."""
-    by_stream: dict[str, list[Unusual]] = {stream: [] for stream in run.streams}
-    for item in run.unusual:
-        by_stream.setdefault(item.stream, []).append(item)
-    return by_stream
+    runs = [run for day in history.days[-2:] for run in day.usual_runs]
+    last: dict[str, RunRecord] = {}  # The run that has judged a stream last.
+    for run in runs:
+        if run.ending.kind != STOPPED:
+            last |= dict.fromkeys([*run.streams, *(item.stream for item in run.unusual)], run)
+    return [item for name, run in last.items() for item in run.unusual if item.stream == name]
 
 
 def _gone(days: Sequence[Day], run: RunRecord) -> list[str]:

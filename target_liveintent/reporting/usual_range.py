@@ -16,7 +16,6 @@ from target_liveintent.run.coverage import HOUR
 
 LEAST_DAYS = 14
 """The least days of history that show what is usual."""
-LOW, HIGH = "low", "high"
 _HOURS = 24
 _FOUR_WEEKS, _EIGHT_WEEKS = 28, 56
 _LEAST_WEEKDAYS = 4
@@ -60,6 +59,11 @@ def _same_weekdays(samples: Sequence[Sample[_Of]], day: dt.date) -> list[_Of]:
     return [figure for days, figure in days_ago if 0 < days <= _EIGHT_WEEKS and days % 7 == 0]
 
 
+def compares_weekdays(days: Iterable[dt.date], day: dt.date) -> bool:
+    """Return whether a day is compared with its own weekday, given the days that had runs."""
+    return len(_same_weekdays([(at, None) for at in days], day)) >= _LEAST_WEEKDAYS
+
+
 def range_of(figures: Sequence[float]) -> Range | None:
     """Return the range of figures; None without figures."""
     if not figures:
@@ -70,38 +74,57 @@ def range_of(figures: Sequence[float]) -> Range | None:
     return Range(tenths[0], statistics.median(figures), tenths[-1])
 
 
-def _numbers(
-    figure: Callable[[StreamCounts], Number | None], days: Sequence[StreamCounts]
-) -> list[float]:
-    numbers = [figure(counts) for counts in days]
-    return [float(number) for number in numbers if number is not None]
+Groups = Sequence[Sequence[_Of]]
+"""Groups of days that say what is usual; none without enough history."""
+
+
+def groups_of(
+    samples: Sequence[Sample[_Of]], begin: dt.date, today: dt.date, known_from: dt.date
+) -> Groups[_Of]:
+    """Return the days that say what is usual in the 24 hours between a day and today.
+
+    They are before yesterday, and only comparable if the history is known from today on.
+    """
+    if known_from > today:
+        return []
+    yesterday, ends = today - dt.timedelta(days=1), {begin, today}
+    earlier = [(day, figure) for day, figure in samples if day < yesterday]
+    days = [comparable(earlier, day) for day in ends]
+    # As long as all days are compared, a Sunday must not be judged by them alone.
+    return [*days, *(_same_weekdays(earlier, day) for day in ends)]
+
+
+def usual_in(groups: Groups[_Of], figure: Callable[[_Of], Number | None]) -> Range | None:
+    """Return the usual range of a figure, which includes the ranges of all groups of days.
+
+    The usual range has the lowest median of these ranges.
+    """
+    numbers = [[number for day in days if (number := figure(day)) is not None] for days in groups]
+    ranges = [group for of_days in numbers if (group := range_of([*map(float, of_days)]))]
+    if not ranges:
+        return None
+    low = min(group.low for group in ranges)
+    middle = min(group.middle for group in ranges)
+    return Range(low, middle, max(group.high for group in ranges))
 
 
 class Case(NamedTuple):
     """The last 24 hours of usual runs, and all that was before them in the history.
 
-    `days` are groups of days that say what is usual today, and what is usual yesterday if the 24
-    hours began there. Without enough history, there are no groups. `weeks` has the last seven whole
-    days, by the key 0, and the seven days four and eight weeks before, if they had runs.
+    `days` say what is usual. `weeks` has the last seven whole days, by the key 0, and the seven
+    days four and eight weeks before, if they had runs. `unseen` is how many conversions of any
+    stream arrived in the 24 hours by runs that were killed, whose figures nobody knows.
     """
 
     now: StreamCounts
     past: StreamCounts
-    days: Sequence[Sequence[StreamCounts]]
+    days: Groups[StreamCounts]
     weeks: Mapping[int, StreamCounts]
+    unseen: int = 0
 
     def usual(self, figure: Callable[[StreamCounts], Number | None]) -> Range | None:
-        """Return the usual range of a figure, which includes the ranges of all groups of days.
-
-        The usual range has the lowest median of these ranges.
-        """
-        groups = [_numbers(figure, days) for days in self.days]
-        ranges = [group for numbers in groups if (group := range_of(numbers)) is not None]
-        if not ranges:
-            return None
-        low = min(group.low for group in ranges)
-        middle = min(group.middle for group in ranges)
-        return Range(low, middle, max(group.high for group in ranges))
+        """Return the usual range of a figure."""
+        return usual_in(self.days, figure)
 
 
 def comparable_from(days: Iterable[Day], today: dt.date) -> dt.date:
@@ -115,68 +138,45 @@ def comparable_from(days: Iterable[Day], today: dt.date) -> dt.date:
     return known[LEAST_DAYS - 1] + dt.timedelta(days=1)
 
 
-def case_of(
-    history: Sequence[Day], now: dt.datetime, stream: str | None = None, *more: RunRecord
-) -> Case:
-    """Return the last 24 hours of a stream, or of all streams, beside what was before.
+def case_of(history: Sequence[Day], run: RunRecord, zone: dt.tzinfo, stream: str) -> Case:
+    """Return the 24 hours of a stream before the end of a run, beside what was before them.
 
     A day without usual runs is a gap. A day whose runs had nothing of the stream is a zero, but
-    only after the first day that had it. The 24 hours end `now`, in the zone of the days, and
-    `more` are usual runs that are not in the history.
+    only after the first day that had it.
     """
+    now = run.ended_at.astimezone(zone)
     today, first = now.date(), (now - dt.timedelta(hours=_HOURS - 1)).date()
     yesterday = today - dt.timedelta(days=1)
-    known = _since_first_seen(history, stream)
-    earlier = [
-        (day.day, _counts_of(day.usual, stream))
-        for day in known
-        if day.usual_runs and day.day < yesterday
+    known = list(itertools.dropwhile(lambda day: stream not in day.usual, history))
+    with_runs = [
+        (day.day, day.usual.get(stream, StreamCounts())) for day in known if day.usual_runs
     ]
-    newest = [*(run for day in known if day.day >= yesterday for run in day.usual_runs), *more]
-    inside = [_counts_of(run.streams, stream) for run in newest if is_recent(run.ended_at, now)]
-    outside = [
-        _counts_of(run.streams, stream) for run in newest if not is_recent(run.ended_at, now)
-    ]
-    days = []
-    if comparable_from(known, today) <= today:
-        days = [comparable(earlier, day) for day in {first, today}]
-        # As long as all days are compared, a Sunday must not be judged by them alone.
-        days += [_same_weekdays(earlier, day) for day in {first, today}]
-    past = add(StreamCounts(), *(counts for _, counts in earlier), *outside)
-    return Case(add(StreamCounts(), *inside), past, days, _weeks(known, today, stream))
+    earlier = [counts for day, counts in with_runs if day < yesterday]
+    newest = [*(run for day in known if day.day >= yesterday for run in day.usual_runs), run]
+    parts: dict[bool, list[StreamCounts]] = {True: [], False: []}
+    for other in newest:
+        parts[is_recent(other.ended_at, now)].append(other.streams.get(stream, StreamCounts()))
+    return Case(
+        now=add(StreamCounts(), *parts[True]),
+        past=add(StreamCounts(), *earlier, *parts[False]),
+        days=groups_of(with_runs, first, today, comparable_from(known, today)),
+        weeks=_weeks(with_runs, today),
+    )
 
 
-def _weeks(days: Sequence[Day], today: dt.date, stream: str | None) -> dict[int, StreamCounts]:
+def _weeks(days: Sequence[Sample[StreamCounts]], today: dt.date) -> dict[int, StreamCounts]:
     """Return the sum of each of the weeks to compare.
 
     A week is absent if it has too few days, or runs on fewer or more days than the last week.
     """
-    ages = {day.day: (today - day.day).days for day in days}
-    by_week: dict[int, list[StreamCounts]] = {
-        back: [
-            _counts_of(day.usual, stream)
-            for day in days
-            if day.usual_runs and 7 * back < ages[day.day] <= 7 * back + 7
-        ]
+    by_week = {
+        back: [counts for day, counts in days if 7 * back < (today - day).days <= 7 * back + 7]
         for back in _WEEKS_COMPARED
     }
     length = max(len(by_week[0]), _LEAST_DAYS_OF_WEEK)
     return {
         back: add(StreamCounts(), *week) for back, week in by_week.items() if len(week) == length
     }
-
-
-def _since_first_seen(days: Sequence[Day], stream: str | None) -> Sequence[Day]:
-    if stream is None:
-        return days
-    return list(itertools.dropwhile(lambda day: stream not in day.usual, days))
-
-
-def _counts_of(streams: dict[str, StreamCounts], stream: str | None) -> StreamCounts:
-    """Return the figures of one stream; None stands for all streams."""
-    if stream is None:
-        return add(StreamCounts(), *streams.values())
-    return streams.get(stream, StreamCounts())
 
 
 def is_recent(ended_at: dt.datetime, now: dt.datetime) -> bool:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 
+from target_liveintent.conversions.amounts import counted, money_in
+from target_liveintent.conversions.coerce import DECIMALS
 from target_liveintent.conversions.event_model import DAY
 from target_liveintent.failures import FailureCode
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.findings import LATE, Cause, Change, FailedRuns, Gap, NoRun
 from target_liveintent.reporting.history import Ending, Finding, Range, Unusual
-from target_liveintent.run.amounts import counted, money, money_in
+from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.run.counts import ALL_SOURCES
 from target_liveintent.run.coverage import COVERAGE_FIELDS, HOUR
 
+_HUGE_DIGITS = 15
 _AGE_UNITS = ((DAY, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
-
-
-# Numbers and times
 
 
 def percent(part: int, whole: int) -> str:
@@ -34,6 +36,24 @@ def share_words(share: float) -> str:
     if rounded == 100 and share < 1:  # noqa: PLR2004 (percent)
         return "more than 99 %"
     return f"{rounded} %"
+
+
+def amount_words(amount: float | Decimal, currency: str) -> str:
+    """Return an amount with the decimals of its currency (ISO 4217): "4,168 JPY"."""
+    return f"{number_of_money(amount, currency)} {currency or 'without a currency'}"
+
+
+def number_of_money(amount: float | Decimal, currency: str) -> str:
+    """Return an amount without its currency: "12.345" in Kuwaiti dinars."""
+    value = Decimal(amount)
+    if value.adjusted() >= _HUGE_DIGITS:
+        return f"{value:.3e}"
+    return f"{value:,.{DECIMALS.get(currency, 2)}f}"
+
+
+def amounts_words(values: Mapping[str, Decimal]) -> str:
+    """Return amounts in several currencies: "100.00 EUR, 4,168 JPY"."""
+    return ", ".join(amount_words(amount, currency) for currency, amount in values.items())
 
 
 def range_words(usual: Range | None, words: Callable[[float], str]) -> str:
@@ -58,6 +78,12 @@ def moment(at: dt.datetime, zone: dt.tzinfo | None) -> str:
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
+def end_words(at: dt.datetime, zone: dt.tzinfo | None) -> str:
+    """Return when a window closes, in a zone: "7 December, 14:10"."""
+    local = at.astimezone(zone)
+    return f"{day_words(local.date())}, {local:%H:%M}"
+
+
 def day_words(day: dt.date) -> str:
     """Return a day: "26 November". The year is clear, because a history has 91 days."""
     return f"{day.day} {day:%B}"
@@ -70,7 +96,18 @@ def month_words(first_day: dt.date, now: dt.date) -> str:
     return f"{first_day:%B %Y}{so_far}{since}"
 
 
-# What is unusual
+def kept_back(ledger: Ledger, zone: dt.tzinfo | None) -> str:
+    """Return what did not arrive: "4 wait until 7 December, 14:10; 2 are lost"."""
+    parts = []
+    if ledger.waiting:
+        parts.append(f"{ledger.waiting:,} wait{'s' if ledger.waiting == 1 else ''}")
+    if ledger.replayable:
+        parts.append(f"{ledger.replayable:,} can be replayed")
+    still_open = " and ".join(parts)
+    if still_open and ledger.until:
+        still_open += f" until {end_words(ledger.until, zone)}"
+    lost = f"{ledger.lost:,} {'is' if ledger.lost == 1 else 'are'} lost" if ledger.lost else ""
+    return "; ".join(filter(None, (still_open, lost)))
 
 
 def unusual_words(unusual: Unusual) -> str:
@@ -89,19 +126,11 @@ def unusual_lines(unusual: Iterable[Unusual]) -> Iterator[str]:
         yield f"{stream}: unusual: {sentences}"
 
 
-def _few_conversions(finding: Finding) -> str:
-    return (
-        f"{counted(finding.count, 'conversion')} in the last 24 hours, but"
-        f" {_counts(finding.usual)} are usual. Check whether the tap still sends all records. The"
-        " run's log says why records were not sent"
-    )
-
-
 def _slow_decline(finding: Finding) -> str:
+    now, then = counted(finding.count, "conversion"), f"{finding.whole:,}"
     if finding.subject:
-        now, then = f"{money(finding.count)} {finding.subject}", f"{money(finding.whole)}"
-    else:
-        now, then = counted(finding.count, "conversion"), f"{finding.whole:,}"
+        now = amount_words(finding.count, finding.subject)
+        then = number_of_money(finding.whole, finding.subject)
     return (
         f"the last seven days had {now}; the same days {finding.weeks} weeks earlier had {then}. If"
         " your shop sold as much as then, check what the tap no longer sends, and why records were"
@@ -110,46 +139,12 @@ def _slow_decline(finding: Finding) -> str:
 
 
 def _other_average(finding: Finding) -> str:
-    average = money(finding.average or 0)
+    amount = functools.partial(number_of_money, currency=finding.subject)
+    average = amount(finding.average or 0)
     return (
         f"the average value {money_in(finding.subject)} was {average} in the last 24 hours, but"
-        f" {range_words(finding.usual, money)} is usual. Check whether the unit of the column"
+        f" {range_words(finding.usual, amount)} is usual. Check whether the unit of the column"
         " 'value' has changed, for example to cents"
-    )
-
-
-def _new_currency(finding: Finding) -> str:
-    return (
-        f"{counted(finding.count, 'conversion')} in the last 24 hours"
-        f" ({percent(finding.count, finding.whole)}) had a value {money_in(finding.subject)}, which"
-        " hardly any conversion had before. Check whether your shop has a new currency, or the"
-        " column that is mapped to 'currency' has changed"
-    )
-
-
-def _lost_coverage(finding: Finding) -> str:
-    column = finding.subject
-    return (
-        f"in the last 24 hours, {percent(finding.count, finding.whole)} of the conversions had a"
-        f" value in {column} ({COVERAGE_FIELDS.get(column, column)}), but"
-        f" {range_words(finding.usual, share_words)} is usual. Check whether the tap still fills"
-        f" the column that is mapped to {column}"
-    )
-
-
-def _new_reason(finding: Finding) -> str:
-    reason = finding.subject
-    return (
-        f"{counted(finding.count, 'record')} {'was' if finding.count == 1 else 'were'} not sent"
-        f" because of a reason that has never occurred before, {reason}{_meaning(reason)}"
-    )
-
-
-def _all_late(finding: Finding) -> str:
-    return (
-        "in the last 24 hours, 0 % of the conversions were sent within an hour of their event time,"
-        f" but {range_words(finding.usual, share_words)} is usual. Check whether the tap takes"
-        " longer, or the schedule starts it less often"
     )
 
 
@@ -157,7 +152,7 @@ def _more_dead_letters(finding: Finding) -> str:
     reason, main_count = finding.main_reason, finding.main_count
     some = "all" if main_count == finding.count else f"{main_count:,}"
     return (
-        f"{counted(finding.count, 'record')} could not be sent in the last 24 hours, but"
+        f"{counted(finding.count, 'conversion')} of the last 24 hours did not arrive, but"
         f" {_counts(finding.usual)} are usual; {some} of them for the reason"
         f" `{reason}`{_meaning(reason)}"
     )
@@ -172,20 +167,40 @@ def _meaning(reason: str) -> str:
 
 
 RULE_WORDS: dict[str, Callable[[Finding], str]] = {
-    "conversions": _few_conversions,
+    "conversions": lambda finding: (
+        f"{counted(finding.count, 'conversion')} in the last 24 hours, but"
+        f" {_counts(finding.usual)} are usual. Check whether the tap still sends all records. The"
+        " run's log says why records were not sent"
+    ),
     "decline": _slow_decline,
     "average_value": _other_average,
-    "new_currency": _new_currency,
-    "coverage": _lost_coverage,
-    "new_reason": _new_reason,
-    "late": _all_late,
+    "new_currency": lambda finding: (
+        f"{counted(finding.count, 'conversion')} in the last 24 hours"
+        f" ({percent(finding.count, finding.whole)}) had a value {money_in(finding.subject)}, which"
+        " hardly any conversion had before. Check whether your shop has a new currency, or the"
+        " column that is mapped to 'currency' has changed"
+    ),
+    "coverage": lambda finding: (
+        f"in the last 24 hours, {percent(finding.count, finding.whole)} of the conversions had a"
+        f" value in {finding.subject} ({COVERAGE_FIELDS.get(finding.subject, finding.subject)}),"
+        f" but {range_words(finding.usual, share_words)} is usual. Check whether the tap still"
+        f" fills the column that is mapped to {finding.subject}"
+    ),
+    "new_reason": lambda finding: (
+        f"{counted(finding.count, 'record')} {'was' if finding.count == 1 else 'were'} not sent"
+        f" because of a reason that has never occurred before, {finding.subject}"
+        f"{_meaning(finding.subject)}"
+    ),
+    "late": lambda finding: (
+        "in the last 24 hours, 0 % of the conversions were sent within an hour of their event time,"
+        f" but {range_words(finding.usual, share_words)} is usual. Check whether the tap takes"
+        " longer, or the schedule starts it less often"
+    ),
     "dead_letters": _more_dead_letters,
 }
 
 
-# Why health is bad
-
-_NEXT_RUN = "The next scheduled run sends the missing conversions."
+_NEXT_RUN = "The next scheduled run sends what waits."
 _MELTANO_KILLED = (
     "If Meltano was killed too, it says for five minutes that the job is already running: `meltano"
     " run --force …` starts it at once."
@@ -222,8 +237,6 @@ def what_to_do_about(cause: Cause) -> str:
         return "Check whether the schedule still starts the run, and read the log of the run."
     return ""
 
-
-# What changed, and what would help
 
 _GAP_WORDS = {
     "both": "without both hashes of the address: supply the address as `email`.",

@@ -9,7 +9,7 @@ from target_liveintent.clock import Clock
 from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.delivery.batch import Batch
 from target_liveintent.run.states import StateGate
-from target_liveintent.store.ledger import Claim
+from target_liveintent.store.deduplication import Claim
 
 
 class Batches:
@@ -29,12 +29,19 @@ class Batches:
         """Return whether a batch is closed and delivery does not have it yet."""
         return bool(self.full or self.waiting or self.reserved)
 
+    @property
+    def without_claim(self) -> dict[int, list[Conversion]]:
+        """The events of open, full and waiting batches, by the number of the batch."""
+        batches = [*self._open.values(), *self.full, *self.waiting]
+        return {batch.number: batch.conversions for batch in batches}
+
     def add(self, stream: str, conversion: Conversion) -> bool:
         """Put a conversion into its stream's batch; return whether that batch is full now."""
         batch = self._open.get(stream)
         if batch is None:
             number = self._gate.open_batch()
-            batch = self._open[stream] = Batch(number, stream, self._clock.monotonic(), [])
+            opened_at, read_at = self._clock.monotonic(), self._clock.time()
+            batch = self._open[stream] = Batch(number, stream, opened_at, read_at, [])
         batch.conversions.append(conversion)
         return len(batch.conversions) >= self._size
 
@@ -49,7 +56,7 @@ class Batches:
             self.close(stream)
 
     def divide(self, claims: Iterable[tuple[Batch, Claim]]) -> None:
-        """Divide full and waiting batches by what the ledger says about their events.
+        """Divide full and waiting batches by what must be done with their events.
 
         This does not change which STATEs the batches hold back.
 
@@ -62,7 +69,7 @@ class Batches:
             if claim.mine:
                 if claim.waiting:
                     number = self._gate.open_batch(beside=batch.number)
-                    rest = Batch(number, batch.stream, batch.opened_at, [])
+                    rest = Batch(number, batch.stream, batch.opened_at, batch.read_at, [])
                 batch.conversions = claim.mine
                 self.reserved.append(batch)
             if claim.waiting:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.conversions.amounts import Amounts, add_amounts, amounts_of
 from target_liveintent.conversions.coerce import shape
 from target_liveintent.conversions.event_model import Event, Rejection
 from target_liveintent.reasons import AFTER_BUILDING, NEVER_TAKEN, REASONS
 from target_liveintent.remarks import COLUMN_EMPTY, Remarks, UnusableCause
-from target_liveintent.run.amounts import Amounts, add_amounts
-from target_liveintent.run.coverage import Timing, amounts_of, coverage_of, timing_of
+from target_liveintent.run.coverage import Timing, coverage_of, timing_of
 from target_liveintent.run.kinds import USUAL_RUN, RunKind
 
 ALL_SOURCES = ("web", "app", "offline")

@@ -1,17 +1,14 @@
-"""Counts which fields delivered events have, their values, and how soon they were sent."""
+"""Counts which fields delivered events have, and how soon they were sent."""
 
 from __future__ import annotations
 
 import bisect
-from collections import defaultdict
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from target_liveintent.conversions.event_model import DAY, Event, PurchaseData, UserData
-from target_liveintent.run.amounts import Amount
 
 HOUR = 3_600
 COVERAGE_FIELDS = {
@@ -85,13 +82,3 @@ def _purchase_coverage(purchases: list[PurchaseData]) -> dict[str, int]:
 
 def _having(values: list[Any]) -> int:
     return len(values) - values.count(None)
-
-
-def amounts_of(events: Sequence[Event]) -> dict[str, Amount]:
-    """Return the figures of the values of events, by currency; empty means no currency."""
-    values: defaultdict[str, list[float | Decimal]] = defaultdict(list)
-    for event in events:
-        purchase = event.purchase_data
-        if purchase.value is not None:
-            values[purchase.currency or ""].append(purchase.value)
-    return {currency: Amount.of(of_currency) for currency, of_currency in values.items()}

@@ -9,7 +9,7 @@ from target_liveintent.clock import Clock
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.batch import BatchResult
 from target_liveintent.reasons import REASONS
-from target_liveintent.store.ledger import Claim
+from target_liveintent.store.deduplication import Claim
 
 _T = TypeVar("_T")
 _LONGEST_ANSWER_SECONDS = 5.0
@@ -38,20 +38,41 @@ class Outcomes(Protocol):
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
         """Reserve the events of batches, by number, and find events that were sent before."""
 
-    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
-        """Note events that LiveIntent has, and the Unix time at which each was sent."""
+    def deliver(
+        self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
+    ) -> None:
+        """Note events of a batch that LiveIntent has, and the Unix time at which each was sent.
 
-    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Note which events of a batch the API has confirmed, and whether the batch is done."""
+        `read_at` is the Unix time at which the first event of the batch was read.
+        """
 
-    def reject(self, rejection: Rejection) -> None:
+    def confirm(
+        self,
+        number: int,
+        confirmed: Sequence[Conversion],
+        *,
+        is_last: bool,
+        has_outcomes: bool = True,
+    ) -> None:
+        """Note which events of a batch the API has confirmed, and whether the batch is done.
+
+        Without `has_outcomes`, the other events of a batch that is done wait for a later run.
+        """
+
+    def reject(self, rejection: Rejection, read_at: float) -> None:
         """Note a record that is not sent: its reason decides if it becomes a dead letter."""
+
+    def leave_out(self, reason: str) -> None:
+        """Note a record that is read now, and that the map does not send."""
 
     def write(self, *, before_state: bool = False) -> None:
         """Write what was noted; before a STATE, check that nothing of the run was lost."""
 
-    def release(self) -> None:
-        """Write what was noted, and end the reservations of the run."""
+    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
+        """Write what was noted, and end the reservations of the run.
+
+        `unsettled` are batches without an outcome that the run has not reserved.
+        """
 
 
 class OutcomeWriter:
@@ -63,7 +84,7 @@ class OutcomeWriter:
         self._unwritten = 0  # Outcomes that the store has not written yet.
         self._written_at = self._asked_at = clock.monotonic()
         self._answer_seconds = 0.0
-        self.release = outcomes.release
+        self.release, self.leave_out = outcomes.release, outcomes.leave_out
 
     @property
     def is_full(self) -> bool:
@@ -81,15 +102,21 @@ class OutcomeWriter:
         """Whether the run can ask now and still wait for the store less than half of the time."""
         return self._clock.monotonic() - self._asked_at >= self._answer_seconds
 
-    def settle(self, result: BatchResult) -> None:
-        """Note the result of a batch, or of its events that were delivered so far."""
-        self._unwritten += len(result.delivered)
-        self._outcomes.deliver(result.delivered, result.sent_at)
-        self._outcomes.confirm(result.batch.number, result.confirmed, is_last=result.is_last)
+    def settle(self, result: BatchResult, *, has_outcomes: bool) -> None:
+        """Note the result of a batch.
 
-    def reject(self, rejection: Rejection) -> None:
-        """Note a record that is not sent."""
-        self._outcomes.reject(rejection)
+        `has_outcomes` says that each event of a batch that is done has an outcome.
+        """
+        self._unwritten += len(result.delivered)
+        batch = result.batch
+        self._outcomes.deliver(result.delivered, result.sent_at, batch.read_at)
+        self._outcomes.confirm(
+            batch.number, result.confirmed, is_last=result.is_last, has_outcomes=has_outcomes
+        )
+
+    def reject(self, rejection: Rejection, read_at: float) -> None:
+        """Note a record that is not sent, and the Unix time at which it was read."""
+        self._outcomes.reject(rejection, read_at)
         if REASONS[rejection.reason].letter:
             self._unwritten += _LETTER_OUTCOMES
 

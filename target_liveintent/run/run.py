@@ -25,7 +25,7 @@ from target_liveintent.run.phases import HAS_FAILED, SENDS, Phase, next_phase
 from target_liveintent.run.states import StateGate, StatePublisher
 from target_liveintent.run.stopping import EventLimit, StopRequest
 from target_liveintent.settings import RunSettings
-from target_liveintent.store.ledger import Claim
+from target_liveintent.store.deduplication import Claim
 
 TICK = 1.0
 """The most seconds between two checks of what is due."""
@@ -94,11 +94,20 @@ class Run:
             elif self._batches.add(stream, result):
                 self.submit(stream)
         elif isinstance(result, Rejection):
-            self._reject(stream, result)
+            self._reject(stream, result, self._clock.time())
             if self._writer.is_full:
                 self._writer.write()
         else:
-            self.counts.of(stream).filtered += 1
+            self.leave_out(stream, "filtered")
+
+    def leave_out(self, stream: str, reason: str) -> None:
+        """Count a record that the map filters, or whose stream has no map (`unmapped`)."""
+        counts = self.counts.of(stream)
+        if reason == "filtered":
+            counts.filtered += 1
+        else:
+            counts.unmapped += 1
+        self._writer.leave_out(reason)
 
     def _add_limited(self, stream: str, conversion: Conversion) -> None:
         """Put an event into its batch, unless the setting `limit` is reached."""
@@ -113,7 +122,7 @@ class Run:
         if self._limit.is_reached():
             self._parts.stop_reading()
 
-    def _reject(self, stream: str, rejection: Rejection) -> None:
+    def _reject(self, stream: str, rejection: Rejection, read_at: float) -> None:
         """Count a record that is not sent, and write a dead letter if its reason demands one."""
         counts, kind = self.counts.of(stream), self.counts.kind
         if renamed := kind.renamed_reasons.get(rejection.reason):
@@ -124,7 +133,7 @@ class Run:
         is_letter = REASONS[rejection.reason].letter
         if is_letter and self._fails_on_rejection:
             raise TooManyRejectedError(rejection.failure)
-        self._writer.reject(rejection)
+        self._writer.reject(rejection, read_at)
         if is_letter:
             counts.reject(rejection)
             if rejection.was_refused and rejection.reason == "refused_by_api":
@@ -253,7 +262,9 @@ class Run:
         counts.partly_answered += len(result.delivered) - len(result.confirmed)
         events = [conversion.event for conversion in result.delivered]
         counts.deliver(result.batch.stream, events, result.sent_at)
-        self._writer.settle(result)
+        # The first rejection ends the run, so that rejected events have no outcome.
+        ends_run = self._fails_on_rejection and bool(result.undelivered)
+        self._writer.settle(result, has_outcomes=result.failure is None and not ends_run)
         if result.is_last:
             self._conclude(result)
         return True
@@ -269,7 +280,7 @@ class Run:
         if self._phase in HAS_FAILED and self._fails_on_rejection and result.undelivered:
             return  # The first rejection has ended the run; these events have no outcome.
         for rejection in result.undelivered:
-            self._reject(result.batch.stream, rejection)
+            self._reject(result.batch.stream, rejection, result.batch.read_at)
             if rejection.reason == "event_too_old":
                 self._limit.give_back(1)
         self.gate.finish_batch(result.batch.number)
@@ -345,7 +356,7 @@ class Run:
         try:
             self._delivery.close()
         finally:
-            self._writer.release()
+            self._writer.release(self._batches.without_claim)
         self._enter(Phase.CLOSED)
 
     def _enter(self, phase: Phase) -> None:

@@ -31,7 +31,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.settings import EventDefaults
 from target_liveintent.spark.options import SparkWrite
 from target_liveintent.store.dead_letters import letter_of
-from target_liveintent.store.ledger import Claim
+from target_liveintent.store.deduplication import Claim
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.system import sync
 
@@ -201,7 +201,7 @@ class TaskOutcomes:
         clock: Clock,
     ) -> None:
         self.positions: dict[str, int] = {}
-        self.confirm = store.confirm
+        self.confirm, self.leave_out = store.confirm, store.leave_out
         self._table, self._attempt, self._store = table, attempt, store
         self._events, self._clock = events, clock
         self._rows: list[_OutcomeRow] = []  # Rows that are not in the table yet.
@@ -222,26 +222,29 @@ class TaskOutcomes:
                 self._rows.append(row)
         return claims
 
-    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+    def deliver(
+        self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
+    ) -> None:
         """Note the delivered events, and the Unix time at which each event was sent."""
-        self._store.deliver(conversions, sent_at)
+        self._store.deliver(conversions, sent_at, read_at)
         for conversion, sent in zip(conversions, sent_at, strict=True):
             event = conversion.event
             times = (event.event_time * 1_000_000, int(sent * 1e6))
             place = self._place(conversion)
             self._rows.append(_OutcomeRow(*place, OUTCOME_DELIVERED, event.pixel_id, *times))
 
-    def reject(self, rejection: Rejection) -> None:
+    def reject(self, rejection: Rejection, _: float) -> None:
         """Note a rejected or dropped record; keep the redacted record if it was rejected."""
         run_id, now = self._attempt.run_id, self._clock.time()
-        key, record, _ = letter_of(rejection, self._table.account, self._events, run_id, now)
+        letter = letter_of(rejection, self._table.account, self._events, run_id, now)
+        record = letter.record
         event_time = unix_time(rejection.columns.get("event_time"), self._events.zone)
         is_kept = REASONS[rejection.reason].letter
         self._rows.append(
             _OutcomeRow(
                 *self._place(rejection),
                 outcome="rejected" if is_kept else "dropped",
-                pixel=key.pixel_id or None,  # 0 means: the record has no usable pixel.
+                pixel=letter.key.pixel_id or None,  # 0 means: the record has no usable pixel.
                 event_time=event_time * 1_000_000 if isinstance(event_time, int) else None,
                 reason=rejection.reason,
                 detail=record.get("detail"),
@@ -259,12 +262,12 @@ class TaskOutcomes:
             self._write_rows()
         self._store.write(before_state=before_state)
 
-    def release(self) -> None:
+    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
         """Write the remaining rows, and end the reservations of the attempt."""
         try:
             self._write_rows()
         finally:
-            self._store.release()
+            self._store.release(unsettled)
 
     def _write_rows(self) -> None:
         if not self._rows:

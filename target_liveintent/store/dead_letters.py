@@ -12,12 +12,20 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 
 from target_liveintent.conversions.builder import window_end
-from target_liveintent.conversions.coerce import positive_integer
+from target_liveintent.conversions.coerce import (
+    Unusable,
+    currency_code,
+    exact,
+    positive_integer,
+    read_amount,
+    unix_time,
+)
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, LetterKey, Rejection
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.privacy.addresses import scrub
@@ -66,6 +74,17 @@ class DeadLetter(NamedTuple):
     key: LetterKey
     record: Mapping[str, Any]  # The columns of the stream of dead letters.
     window_end: int | None  # The Unix time at which its event gets too old, if known.
+    # The Unix time at which its record was first read; None means when the letter is written.
+    read_at: float | None = None
+
+    @property
+    def worth(self) -> tuple[str, Decimal] | None:
+        """The currency and the value of the event, if it has both."""
+        value = read_amount(self.record.get("value"))
+        currency = currency_code(self.record.get("currency"))
+        if isinstance(value, Unusable | None) or not isinstance(currency, str):
+            return None
+        return currency, exact(value)
 
     @property
     def reason(self) -> str:
@@ -73,13 +92,18 @@ class DeadLetter(NamedTuple):
         return str(self.record.get("reason"))
 
     def row(self, run: int, now: float) -> SqlRow:
-        """Return the row that the run of this number writes at a Unix time."""
+        """Return the row that the run of this number writes at a Unix time.
+
+        The columns about the first run that wrote such a letter are missing: they come last.
+        """
         reason, field, detail = map(self._text, ("reason", "field", "detail"))
         record = _encode(self.record).decode()
         hashes = hashes_in(record)
         found_by = " ".join(hashes) if len(hashes) <= _MOST_HASHES else ANY_HASH
         why, times = (reason or "", field, detail), (int(now), self.window_end)
-        return (*self.key, *why, *times, run, found_by, record)
+        currency, value = self.worth or (None, None)
+        worth = (None if value is None else str(value), currency)
+        return (*self.key, *why, *times, run, *worth, found_by, record)
 
     def _text(self, name: str) -> str | None:
         value = self.record.get(name)
@@ -119,13 +143,19 @@ def letter_of(
 
 
 def imported(record: Mapping[str, Any], account: Account, events: EventDefaults) -> DeadLetter:
-    """Return a dead letter that was exported and maybe edited; remove addresses from it again."""
+    """Return a dead letter that was exported and maybe edited; remove addresses from it again.
+
+    If the store no longer has it, the time at which it was written counts as the time at which its
+    record was read.
+    """
     known = {name: value for name, value in record.items() if name in PROPERTIES}
     for name in ("scrubbed", "written_for"):
         if not isinstance(known.get(name, {}), dict):
             del known[name]
     known |= redact_columns(known)
-    return DeadLetter(_key_of(known, account), known, window_end(known, events))
+    written_at = unix_time(known.get("time"), dt.timezone.utc)
+    read_at = written_at if isinstance(written_at, int) else None
+    return DeadLetter(_key_of(known, account), known, window_end(known, events), read_at)
 
 
 def utc_moment(unix_time: float) -> dt.datetime:

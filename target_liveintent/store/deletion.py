@@ -16,6 +16,7 @@ from target_liveintent.settings import Account
 from target_liveintent.store.database import Answers, Database
 from target_liveintent.store.dead_letters import ANY_HASH, HASH_DIGITS, hashes_in
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, SqlRow, SqlTable, Step
+from target_liveintent.store.places import LOST, moved
 
 _AT_ONCE = 1_000
 """The most rows that a query finds and a transaction deletes."""
@@ -47,8 +48,10 @@ class _Deletion(NamedTuple):
 
     @property
     def changes(self) -> Sequence[Step]:
-        """The step that deletes these rows."""
-        return [self.table.remove([row[: len(self.table.key)] for row in self.rows])]
+        """The steps that delete these rows; events of dead letters then count as lost."""
+        keys = [row[: len(self.table.key)] for row in self.rows]
+        counts = moved([LetterKey(*key) for key in keys], LOST) if self.table is DEAD_LETTER else ()
+        return [*counts, self.table.remove(keys)]
 
 
 def _some(sql: str, values: Sequence[Any] = (), **rows: Any) -> Step:

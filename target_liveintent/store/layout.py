@@ -1,7 +1,8 @@
 """The tables of the store, which `tables.sql` creates, and statements about their rows.
 
 The SQL of a step is the same for each database. It has `?` for a value, `{now}` for the Unix time
-by the clock that runs share, `{keys}` for a query that returns keys of events as `key`, and
+by the clock that runs share, `{sum}` for an exact
+`sum`, `{keys}` for a query that returns keys of events as `key`, and
 `{rows}`, after INSERT INTO … (…) or in IN (…), for the rows of the step.
 """
 
@@ -11,7 +12,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """The version of the layout. Increase it when a table changes."""
 _SQL = pathlib.Path(__file__).with_name("tables.sql").read_text(encoding="ascii")
 _IN_SQLITE = {
@@ -75,6 +76,14 @@ class SqlTable:
         )
         return Step(sql, (), rows, list(self.columns.values()))
 
+    def add(self, rows: Sequence[SqlRow]) -> Step:
+        """Return the step that inserts the rows whose keys the table does not have."""
+        sql = (
+            f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}}"
+            f" ON CONFLICT ({', '.join(self.key)}) DO NOTHING"
+        )
+        return Step(sql, (), rows, list(self.columns.values()))
+
     def find(self, keys: Sequence[SqlRow], columns: str) -> Step:
         """Return the step that reads some columns of the rows with these keys."""
         return self._with_keys(f"SELECT {columns} FROM", keys)
@@ -90,5 +99,15 @@ class SqlTable:
 
 _EVENT_COLUMNS = ("customer_id", "api_host", "stream", "event_id", "pixel_id")
 RESERVATION = SqlTable("reservation", "run", "batch")
-DEAD_LETTER = SqlTable("dead_letter", *_EVENT_COLUMNS, fixed=("first_run", "first_transaction"))
+WAITING_EVENT = SqlTable("waiting", "hash")
+PLACE_COUNT = SqlTable(
+    "place_count",
+    *("read_at", "customer_id", "api_host", "run_pixel_id", "writer", "place", "reason"),
+    "currency",
+)
+DEAD_LETTER = SqlTable(
+    "dead_letter",
+    *_EVENT_COLUMNS,
+    fixed=("run_pixel_id", "first_read", "first_run", "first_transaction"),
+)
 DELIVERED = SqlTable("delivered", *_EVENT_COLUMNS)

@@ -219,7 +219,7 @@ def _in_postgres(step: Step) -> tuple[str, list[Any]]:
     """Return a step in PostgreSQL's words, with its values: arrays of keys and columns of rows."""
     arrays = ", ".join(f"?::{kind}[]" for kind in step.types)
     rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608 (types)
-    sql = step.sql.format(rows=rows, keys=_KEYS, now=_NOW)
+    sql = step.sql.format(rows=rows, keys=_KEYS, now=_NOW, sum="sum")
     columns = [[row[n] for row in step.rows or ()] for n in range(len(step.types))]
     keys = [] if step.keys is None else [[*step.keys]]
     return sql.replace("?", "%s"), [*step.values, *keys, *columns]

@@ -7,23 +7,46 @@ from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.store.database import Answers
-from target_liveintent.store.layout import DEAD_LETTER, SqlRow, Step
-from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, OtherRuns
+from target_liveintent.store.deduplication import KEY_BYTES, TIME_BYTES, Claim, OtherRuns
+from target_liveintent.store.layout import DEAD_LETTER, WAITING_EVENT, SqlRow, Step
+from target_liveintent.store.waiting import Owner, WaitingEvent, waiting_events
 
 FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
 """Finds keys, and the run of each. (By the CROSS JOIN, SQLite looks up one key after the other.)"""
 _OWN_ROW = (
-    "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter), EXISTS (SELECT 1 FROM dead_letter"
-    " WHERE customer_id = run.customer_id AND api_host = run.api_host"
-    " AND reason = 'refused_by_api') FROM run WHERE number = ?"
+    "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter), EXISTS (SELECT 1 FROM waiting)"
+    " FROM run WHERE number = ?"
 )
 _RESERVED_BY_OTHERS = (
-    "SELECT run.number, run.transactions, run.id, reservation.hashes FROM run"
+    "SELECT run.number, run.transactions, run.id, run.customer_id, run.api_host,"
+    " coalesce(run.pixel_id, 0), reservation.keys, reservation.read_at,"
+    " CAST(reservation.amounts AS TEXT) FROM run"
     " CROSS JOIN reservation WHERE run.ended_at IS NULL AND run.number <> ?"
     " AND reservation.run = run.number"
 )
+
+
+class _Reservation(NamedTuple):
+    """A batch that another run has reserved."""
+
+    run: int
+    transactions: int
+    run_id: str
+    customer_id: str
+    api_host: str
+    run_pixel_id: int
+    keys: bytes
+    read_at: int
+    amounts: str
+
+
+class KnownLetter(NamedTuple):
+    """A dead letter in the store."""
+
+    reason: str
+    first_read: int  # The Unix time at which its record was first read.
 
 
 class StoreAnswer(NamedTuple):
@@ -31,12 +54,15 @@ class StoreAnswer(NamedTuple):
 
     has_all: bool  # Whether the store has all earlier transactions of the run.
     has_letters: bool  # Whether the store has any dead letter.
-    has_refused: bool  # Whether it has any dead letter of the account with a refused event.
+    has_waiting: bool  # Whether any event waits for an outcome, because its run failed.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
     letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
-    refused: set[LetterKey]  # The keys in `StoreQuestion.refused` of events that the API refused.
+    known: Mapping[LetterKey, KnownLetter]  # The dead letters of the events of the question.
+    waiting: Mapping[bytes, int]  # When the waiting events of the question were read, by hash.
     silent: Collection[int] = ()  # The numbers of other runs whose reservations have expired.
+    # The events that the silent runs had reserved, each with its owner.
+    abandoned: Sequence[tuple[Owner, WaitingEvent]] = ()
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
         """Return whether one of these events was delivered, or another run has reserved it."""
@@ -46,11 +72,12 @@ class StoreAnswer(NamedTuple):
 NO_ANSWER = StoreAnswer(
     has_all=True,
     has_letters=False,
-    has_refused=False,
+    has_waiting=False,
     reserved={},
     delivered=set(),
     letters=set(),
-    refused=set(),
+    known={},
+    waiting={},
 )
 """What a store without rows would answer."""
 
@@ -64,13 +91,13 @@ class StoreQuestion(NamedTuple):
     send_again: bool  # Whether to ignore what other runs have delivered.
     events: Sequence[bytes]  # Which events with these keys were delivered?
     letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
-    refused: Sequence[LetterKey]  # Which of these are of events that the API refused?
+    known: Sequence[LetterKey]  # What is known of these dead letters?
+    waiting: Sequence[bytes]  # Which events with these hashes wait?
     # The keys of all reserved events. Are they still reserved? None: the run does not ask.
     reserved: Sequence[bytes] | None
 
     def steps(self) -> list[Step]:
         """Return the steps that ask the store."""
-        refused = DEAD_LETTER.find(self.refused, ", ".join(LetterKey._fields))
         return [
             Step(_OWN_ROW, [self.run]),
             Step(_RESERVED_BY_OTHERS, [self.run]),
@@ -78,7 +105,8 @@ class StoreQuestion(NamedTuple):
             DEAD_LETTER.find(
                 self.letters, ", ".join((*LetterKey._fields, "first_run", "first_transaction"))
             ),
-            refused._replace(sql=f"{refused.sql} AND reason = 'refused_by_api'"),
+            DEAD_LETTER.find(self.known, ", ".join((*LetterKey._fields, *KnownLetter._fields))),
+            WAITING_EVENT.find([(hashed,) for hashed in self.waiting], "hash, read_at"),
         ]
 
     def events_step(self) -> Step:
@@ -90,25 +118,33 @@ class StoreQuestion(NamedTuple):
 
         `answers` may also have answers to further steps, which come last.
         """
-        own_row, reservations, events, letters, refused, *_ = answers
-        transactions, has_letters, has_refused = own_row[0] if own_row else (None, True, True)
+        own_row, reserved, events, letters, known, waiting, *_ = answers
+        transactions, has_letters, has_waiting = own_row[0] if own_row else (None, True, True)
         this = (self.run, self.transaction)
-        silent = others.silent({run: count for run, count, *_ in reservations}, now)
+        reservations = [_Reservation(*row) for row in reserved]
+        silent = others.silent({other.run: other.transactions for other in reservations}, now)
         return StoreAnswer(
             # If the answer to a COMMIT is lost, the same transaction may be made twice.
             has_all=transactions in (self.transaction - 1, self.transaction),
             has_letters=bool(has_letters),
-            has_refused=bool(has_refused),
+            has_waiting=bool(has_waiting),
             reserved={
-                hashes[start : start + HASH_BYTES]: run_id
-                for run, _, run_id, hashes in reservations
-                if run not in silent
-                for start in range(0, len(hashes), HASH_BYTES)
+                other.keys[start + TIME_BYTES : start + KEY_BYTES]: other.run_id
+                for other in reservations
+                if other.run not in silent
+                for start in range(0, len(other.keys), KEY_BYTES)
             },
             delivered=self.delivered_in(events),
             letters={LetterKey(*key) for *key, run, number in letters if (run, number) != this},
-            refused={LetterKey(*key) for key in refused},
+            known={LetterKey(*row[:5]): KnownLetter(*row[5:]) for row in known},
+            waiting=dict(waiting),
             silent=silent,
+            abandoned=[
+                (Owner(other.customer_id, other.api_host, other.run_pixel_id), event)
+                for other in reservations
+                if other.run in silent
+                for event in waiting_events(other.keys, other.read_at, other.amounts)
+            ],
         )
 
     def delivered_in(self, rows: Iterable[SqlRow]) -> set[bytes]:
@@ -121,4 +157,5 @@ class ClaimDecision(NamedTuple):
 
     answer: StoreAnswer
     claims: dict[int, Claim]
-    changes: list[Step]  # The steps that write the reservations.
+    reservations: list[SqlRow]  # The rows of the reservations.
+    changes: list[Step]  # The steps that write them.

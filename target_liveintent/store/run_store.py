@@ -11,7 +11,7 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -21,25 +21,29 @@ from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.store.database import Answers, Database
 from target_liveintent.store.dead_letters import DeadLetter, keys_of, letter_of
-from target_liveintent.store.delivered import delivered_row
-from target_liveintent.store.layout import DELIVERED, RESERVATION, Step
-from target_liveintent.store.ledger import (
+from target_liveintent.store.deduplication import (
     LAPSE_SECONDS,
     MOST_LATE_ANSWERS,
     SURE_SECONDS,
+    TIME_BYTES,
     Claim,
-    Ledger,
+    Deduplicator,
     OtherRuns,
     Renewals,
 )
+from target_liveintent.store.delivered import delivered_row
+from target_liveintent.store.layout import DELIVERED, RESERVATION, WAITING_EVENT, Step
 from target_liveintent.store.questions import (
     NO_ANSWER,
     ClaimDecision,
+    KnownLetter,
     StoreAnswer,
     StoreQuestion,
 )
+from target_liveintent.store.run_places import RunPlaces
 from target_liveintent.store.runs import TASK, RunOptions, RunStart, end_of_run, removal_of_run
-from target_liveintent.store.unwritten import Unwritten, WrittenLetters
+from target_liveintent.store.unwritten import Unwritten
+from target_liveintent.store.waiting import Owner, waiting_steps
 
 _RENEW = (
     "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
@@ -75,7 +79,7 @@ class RunStore:
         number: The key of the run's row in the table `run`.
         former: The last run, if all runs before this one were for other accounts or pixels.
         expired_letters: How many dead letters this run has deleted because they were too old.
-        written_letters: What the run has learned from writing its dead letters, until now.
+        repeated_letters: How many dead letters replaced one that was there before, by reason.
     """
 
     def __init__(
@@ -83,12 +87,16 @@ class RunStore:
     ) -> None:
         self.database, self.number = database, start.number
         self.former, self.expired_letters = start.former, start.expired_letters
-        self.written_letters = WrittenLetters(Counter(), {})
+        self.repeated_letters = Counter[str]()
         self._options, self._clock = options, clock
-        self._ledger = Ledger(options.account, () if options.send_again else start.newest)
+        self._deduplicator = Deduplicator(
+            options.account, () if options.send_again else start.newest
+        )
         self._unwritten = Unwritten()
+        owner = Owner(*options.account, options.events.pixel_id or 0)
+        self._places = RunPlaces(owner, start.number, self._deduplicator)
         self._transactions = 0  # How many the run has made.
-        self._has_letters = self._has_refused = True  # Assumed until the store answers.
+        self._has_letters = True  # Assumed until the store answers.
         self._has_failed = False  # Whether the last transaction has failed.
         self._others = OtherRuns()
         self._renewals = Renewals(clock)
@@ -100,16 +108,33 @@ class RunStore:
 
     # Outcomes
 
-    def reject(self, rejection: Rejection) -> None:
-        """Note a record that is not sent. Its earlier dead letter is deleted or replaced."""
+    def reject(self, rejection: Rejection, read_at: float) -> None:
+        """Note a record that is not sent, and the Unix time at which it was read.
+
+        Its earlier dead letter is deleted or replaced.
+        """
+        if REASONS[rejection.reason].letter:
+            self._add_letter(rejection, read_at)
+        elif rejection.letter is None:
+            self._places.counts.leave_out(rejection.reason, read_at)
+        else:
+            self._unwritten.drop_letter(rejection.letter, rejection.reason)
+
+    def _add_letter(self, rejection: Rejection, read_at: float) -> None:
         options = self._options
         if rejection.letter is not None:
             self._unwritten.remove_letters([rejection.letter])
-        if REASONS[rejection.reason].letter:
-            now = self._clock.time()
-            self._unwritten.add_letter(
-                letter_of(rejection, options.account, options.events, options.run_id, now)
-            )
+        now = self._clock.time()
+        letter = letter_of(rejection, options.account, options.events, options.run_id, now)
+        hashed = self._deduplicator.hash_of(
+            rejection.stream, letter.key.pixel_id, rejection.event_id
+        )
+        first_read = self._places.settle(hashed, read_at)
+        self._unwritten.add_letter(letter._replace(read_at=first_read))
+
+    def leave_out(self, reason: str) -> None:
+        """Note a record that the map does not send."""
+        self._places.counts.leave_out(reason, self._clock.time())
 
     @property
     def _may_have_letters(self) -> bool:
@@ -121,8 +146,17 @@ class RunStore:
         for conversion in conversions:
             self._unwritten.remove_letters(keys_of(conversion, self._options.account))
 
-    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
-        """Note delivered events, and the Unix time at which each event was sent."""
+    def deliver(
+        self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
+    ) -> None:
+        """Note delivered events.
+
+        Args:
+            conversions: The events, which one batch had.
+            sent_at: The Unix time at which each event was sent.
+            read_at: The Unix time at which the run read the first event of the batch.
+        """
+        self._places.arrive(conversions, read_at)
         if self._may_have_letters:
             self._remove_letters(conversions)
         else:
@@ -136,46 +170,84 @@ class RunStore:
                 row = delivered_row(conversion, moment, account, self.number)
                 self._unwritten.delivered[row[: len(DELIVERED.key)]] = row
 
-    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Note which events of a batch the API confirmed; the last part ends the reservation."""
-        self._unwritten.confirmed += self._ledger.confirm(number, confirmed, is_last=is_last)
+    def confirm(
+        self,
+        number: int,
+        confirmed: Sequence[Conversion],
+        *,
+        is_last: bool,
+        has_outcomes: bool = True,
+    ) -> None:
+        """Note which events of a batch the API confirmed; the last part ends the reservation.
+
+        Without `has_outcomes`, the other events of the batch wait for a later run.
+        """
+        reserved = self._deduplicator.reserved[number]
+        self._unwritten.confirmed += self._deduplicator.confirm(number, confirmed, is_last=is_last)
         if is_last:
             self._unwritten.ended.append(number)
+            self._places.end_batch(number, () if has_outcomes else reserved)
 
     # Transactions. Each asks the store, and renews the reservations of the run.
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         """Reserve the events of batches, to send them; delete letters of events sent before."""
-        keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
+        keys = {number: self._deduplicator.keys_of(batch) for number, batch in batches.items()}
+        events = [*itertools.chain(*keys.values())]
+        letters = dict[LetterKey, bytes]()  # The hashes of the events that may have these letters.
+        if self._may_have_letters:
+            conversions = itertools.chain(*batches.values())
+            for conversion, key in zip(conversions, events, strict=True):
+                own = keys_of(conversion, self._options.account)
+                letters |= dict.fromkeys(own, key[TIME_BYTES:])
         question = self._question(
-            events=[*itertools.chain(*keys.values())],
+            events=events,
             # (What the run has noted about a letter is newer than what the store says.)
-            refused=self._unwritten.untouched(
-                map(self._letter_key, itertools.chain(*batches.values()))
-            )
-            if self._has_refused
-            else (),
+            known=self._unwritten.untouched(letters),
+            waiting=[key[TIME_BYTES:] for key in events] if self._places.has_waiting else (),
         )
-        decision = self._ask_and_reserve(question, functools.partial(self._decide, batches, keys))
-        self._ledger.reserve(decision.claims)
-        self._has_letters = decision.answer.has_letters or bool(self._unwritten.letters)
-        self._has_refused = decision.answer.has_refused
+        decide = functools.partial(self._decide, batches, keys, letters)
+        decision = self._ask_and_reserve(question, decide)
+        self._note_claims(decision, letters)
         self._check(question, decision.answer)
         if self._renewals.is_due:  # The answer came so late that the reservations may have expired.
             self._write_all()
+        return self._with_refusals(decision.claims, decision.answer.known)
+
+    def _note_claims(self, decision: ClaimDecision, letters: Mapping[LetterKey, bytes]) -> None:
+        """Note what the store has reserved, and what it knows of the events of claims."""
+        answer = decision.answer
+        self._deduplicator.reserve(decision.claims)
+        self._has_letters = answer.has_letters or bool(self._unwritten.letters)
+        self._places.has_waiting = answer.has_waiting or bool(answer.abandoned)
+        dates = self._known_dates(answer, letters)
+        self._places.reserve(decision.reservations, decision.claims.values(), dates)
         if self._may_have_letters:
             for claim in decision.claims.values():
                 self._remove_letters(claim.sent)
-        return self._with_refusals(decision.claims, decision.answer.refused)
+
+    def _known_dates(
+        self, answer: StoreAnswer, letters: Mapping[LetterKey, bytes]
+    ) -> dict[bytes, float]:
+        """Return when events were first read, by hash, as far as an earlier run has read them."""
+        dates: dict[bytes, float] = {event.hash: event.read_at for _, event in answer.abandoned}
+        dates |= answer.waiting
+        for key in letters.keys() & self._unwritten.letters.keys():
+            read_at = self._unwritten.letters[key].read_at
+            if read_at is not None:
+                dates[letters[key]] = read_at
+        dates |= {letters[key]: letter.first_read for key, letter in answer.known.items()}
+        return dates
 
     def _letter_key(self, conversion: Conversion) -> LetterKey:
         own, without_pixel, *_ = keys_of(conversion, self._options.account)
         return without_pixel if conversion.letter == without_pixel else own
 
     def _with_refusals(
-        self, claims: dict[int, Claim], refused: Collection[LetterKey]
+        self, claims: dict[int, Claim], known: Mapping[LetterKey, KnownLetter]
     ) -> dict[int, Claim]:
         """Mark the events that must be sent although the API refused them before."""
+        refused = {key for key, letter in known.items() if letter.reason == "refused_by_api"}
         if not refused:
             return claims
 
@@ -193,7 +265,7 @@ class RunStore:
 
         Before a STATE, this always asks whether the store has all that the run has written.
         """
-        if before_state or self._renewals.is_due or self._unwritten:
+        if before_state or self._renewals.is_due or self._unwritten or self._places:
             self._write_all()
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
@@ -204,11 +276,19 @@ class RunStore:
                 self._unwritten.add_letter(letter)
             self._write_all()
 
-    def release(self) -> None:
-        """Write what is new, and end all reservations of the run."""
+    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
+        """Write what is new, and end all reservations of the run.
+
+        Events that the run has read, and that have no outcome, wait from now on for another run.
+
+        Args:
+            unsettled: Batches with such events that the run has not reserved.
+        """
         failed_before = self._has_failed
         try:
-            self._write_all([Step(_RELEASE, [self.number])])
+            if unsettled and not failed_before:
+                self.claim(unsettled)
+            self._write_all([*self._places.last_steps(), Step(_RELEASE, [self.number])])
         except StorageError:
             if not failed_before:  # Otherwise, the failure has been reported.
                 raise
@@ -235,7 +315,8 @@ class RunStore:
         self,
         events: Sequence[bytes] = (),
         letters: Sequence[LetterKey] = (),
-        refused: Sequence[LetterKey] = (),
+        known: Sequence[LetterKey] = (),
+        waiting: Sequence[bytes] = (),
     ) -> StoreQuestion:
         """Return a question; if a renewal is due, it also asks about all reserved events."""
         reserved = self._reserved_keys() if self._renewals.is_due else None
@@ -246,7 +327,8 @@ class RunStore:
             send_again=self._options.send_again,
             events=events,
             letters=letters,
-            refused=refused,
+            known=known,
+            waiting=waiting,
             reserved=reserved,
         )
 
@@ -272,6 +354,7 @@ class RunStore:
         self,
         batches: Mapping[int, Sequence[Conversion]],
         keys: Mapping[int, Sequence[bytes]],
+        letters: Mapping[LetterKey, bytes],
         answer: StoreAnswer,
     ) -> ClaimDecision:
         """Decide which events of batches are reserved; this changes nothing.
@@ -279,39 +362,68 @@ class RunStore:
         If other runs may have deleted the reservations of this run, it writes them again, unless
         another run has reserved or sent one of these events.
         """
-        claims = self._ledger.divide(batches, keys, answer.reserved, answer.delivered)
-        reserved: Mapping[int, Mapping[bytes, bytes]]
-        reserved = {number: claim.keys for number, claim in claims.items() if claim.keys}
+        claims = self._deduplicator.divide(batches, keys, answer.reserved, answer.delivered)
+        with_letters = {letters[key] for key in answer.known}
+        with_letters |= {letters[key] for key in letters.keys() & self._unwritten.letters.keys()}
+        now = self._clock.time()
+        rows = [
+            self._places.reservation(number, claim, with_letters, now)
+            for number, claim in claims.items()
+            if claim.keys
+        ]
         if self._renewals.is_late and not answer.has_any(self._reserved_keys()):
-            reserved = {**self._ledger.reserved, **reserved}
-        rows = [(self.number, number, b"".join(hashes)) for number, hashes in reserved.items()]
+            rows += self._places.reservations.values()
         releases = [Step(_RELEASE, [run]) for run in answer.silent]
-        return ClaimDecision(answer, claims, [*releases, self._renewal(), RESERVATION.put(rows)])
+        releases += waiting_steps(answer.abandoned)
+        changes = [*releases, self._renewal(), RESERVATION.put(rows)]
+        return ClaimDecision(answer, claims, rows, changes)
 
     def _write_all(self, more: Sequence[Step] = ()) -> None:
         """Write what is new; do the steps of `more` in the same transaction."""
         unwritten, is_late = self._unwritten, self._renewals.is_late
+        if self._places.has_waiting and unwritten.letters:
+            self._date_letters()
         question = self._question(letters=list(unwritten.letters))
         if is_late:
             question = question._replace(reserved=None)  # The next transaction asks.
-        news = unwritten.steps(self.number, question.transaction, self._clock.time())
-        answer = self._ask_and_write(question, [*news, self._renewal(), *more])
+        now, pixel_id = self._clock.time(), self._options.events.pixel_id or 0
+        news = unwritten.steps(self.number, pixel_id, question.transaction, now)
+        changes = [*news, *self._places.steps(), self._renewal(), *more]
+        answer = self._ask_and_write(question, changes)
         self._unwritten = Unwritten()
+        self._places.note_written()
         if answer.has_letters:  # Usually, this was known before, and there is nothing to do.
             self._unwritten.remove_letters(unwritten.late_letters(self._options.account))
         self._has_letters = answer.has_letters or bool(unwritten.letters)
-        self._has_refused = answer.has_refused or bool(unwritten.letters)
-        self.written_letters = self.written_letters.plus(unwritten.written(answer.letters))
+        self._places.has_waiting = answer.has_waiting
+        self.repeated_letters += unwritten.repeated(answer.letters)
         self._check(question, answer)
         if is_late and not more:
             question = self._question()
-            decision = self._ask_and_reserve(question, functools.partial(self._decide, {}, {}))
+            decision = self._ask_and_reserve(question, functools.partial(self._decide, {}, {}, {}))
             self._check(question, decision.answer)
         if self._unwritten:  # The late letters.
             self._write_all(more)
 
+    def _date_letters(self) -> None:
+        """Give dead letters of events that waited the time at which these were first read."""
+        letters = self._unwritten.letters
+        hashes = {
+            key: self._deduplicator.hash_of(
+                str(letter.record.get("stream")), key.pixel_id, str(letter.record.get("event_id"))
+            )
+            for key, letter in letters.items()
+        }
+        rows = self.database.ask(
+            WAITING_EVENT.find([(hashed,) for hashed in hashes.values()], "hash, read_at")
+        )
+        first_read: dict[bytes, int] = dict(rows)
+        for key, hashed in hashes.items():
+            if hashed in first_read:
+                letters[key] = letters[key]._replace(read_at=first_read[hashed])
+
     def _reserved_keys(self) -> list[bytes]:
-        return [key for keys in self._ledger.reserved.values() for key in keys.values()]
+        return [key for keys in self._deduplicator.reserved.values() for key in keys.values()]
 
     def _renewal(self) -> Step:
         count = self._transactions + 1
@@ -321,21 +433,21 @@ class RunStore:
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]
     ) -> ClaimDecision:
         """Ask the store, and write the reservations that its answer decides."""
-        with self._saving_the_ledger():
+        with self._saving_what_is_confirmed():
             return self.database.ask_and_change(
                 question.steps(), lambda answers: decide(self._read(question, answers))
             )
 
     def _ask_and_write(self, question: StoreQuestion, changes: Sequence[Step]) -> StoreAnswer:
         """Ask the store, and write changes that do not depend on its answer."""
-        with self._saving_the_ledger():
+        with self._saving_what_is_confirmed():
             return self._read(question, self.database.transact([*question.steps(), *changes]))
 
     def _read(self, question: StoreQuestion, answers: Answers) -> StoreAnswer:
         return question.read(answers, self._others, self._clock.since_boot())
 
     @contextlib.contextmanager
-    def _saving_the_ledger(self) -> Iterator[None]:
+    def _saving_what_is_confirmed(self) -> Iterator[None]:
         """If a transaction fails, as on a full disk, save which events the API has confirmed.
 
         Otherwise the next run would send these events again.
@@ -346,8 +458,9 @@ class RunStore:
             self._has_failed = True
             self.database.free_spare_space()
             with contextlib.suppress(StorageError):
-                for step in self._unwritten.ledger_steps(self.number):
+                for step in self._unwritten.confirmed_steps(self.number):
                     self.database.transact([step])
+                self.database.transact([self._places.counts.step()])
             raise
         self._has_failed = self.database.waiting.has_ended = False
 

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import DAY
 from target_liveintent.settings import Account, EventDefaults
-from target_liveintent.store import ledger
+from target_liveintent.store import deduplication
 from target_liveintent.store.database import Database
 from target_liveintent.store.deletion import delete_expired, expired_rows
 from target_liveintent.store.layout import SqlRow, Step
+from target_liveintent.store.places import tidy_up
+from target_liveintent.store.unwritten import KEPT_SECONDS
 
 TASK = "task"
 """The kind of a run that is a task of a Spark write. The store keeps no row of it."""
@@ -76,13 +78,14 @@ def begin_run(database: Database, options: RunOptions, *, history_days: int) -> 
     number = number_of(run_id)
     pixel_id = options.events.pixel_id
     steps = [
-        Step(_ADD_RUN, [number, run_id, kind, *account, pixel_id, ledger.LAPSE_SECONDS]),
+        Step(_ADD_RUN, [number, run_id, kind, *account, pixel_id, deduplication.LAPSE_SECONDS]),
         newest_events(),
         Step(_LAST_OF_OTHERS, [account.host, run_id, *account, pixel_id or 0, run_id]),
     ]
     seconds = history_days * DAY
     if kind != TASK:
         steps += [Step(sql, [seconds, seconds]) for sql in _TIDY_UP]
+        steps += tidy_up(KEPT_SECONDS)
         steps += expired_rows(seconds)
     _, newest, others, *tidied = database.transact(steps)
     return RunStart(
@@ -105,7 +108,7 @@ def number_of(run_id: str) -> int:
 
 def newest_events() -> Step:
     """Return the step that asks for the keys of the newest events that were delivered."""
-    return Step(_NEWEST_EVENTS, [ledger.RECENT])
+    return Step(_NEWEST_EVENTS, [deduplication.RECENT])
 
 
 def end_of_run(number: int, now: float, ending: str, figures: str) -> Step:

@@ -8,8 +8,9 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Context, Decimal
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from target_liveintent.clock import Clock
 from target_liveintent.errors import StorageError
@@ -21,8 +22,8 @@ from target_liveintent.store.database import (
     Wait,
     Waiting,
 )
+from target_liveintent.store.deduplication import KEY_BYTES
 from target_liveintent.store.layout import SqlRow, Step, creation
-from target_liveintent.store.ledger import KEY_BYTES
 from target_liveintent.system import allocate, open_private
 
 IN_MEMORY = ":memory:"
@@ -34,6 +35,7 @@ _KEYS = (
     " SELECT substr(?, n, ?) AS key FROM place"
 )
 """The keys of events, out of one value: a separate value for each key would take twice as long."""
+_DIGITS = Context(prec=100)
 _LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
 """Seconds between two attempts: SQLite does not wait for every lock."""
@@ -69,6 +71,22 @@ _MEANINGS = (
 have no codes."""
 
 
+class ExactSum:
+    """The sum of exact numbers, which SQLite keeps as text, as text; null without a number."""
+
+    def __init__(self) -> None:
+        self._sum: Decimal | None = None
+
+    def step(self, number: Any) -> None:
+        """Add a number, as text."""
+        if number is not None:
+            self._sum = _DIGITS.add(self._sum or Decimal(0), Decimal(number))
+
+    def finalize(self) -> Any:
+        """Return the sum."""
+        return None if self._sum is None else str(self._sum)
+
+
 class SqliteStore(Database):
     """An SQLite file, which must exist if it is only read, or `IN_MEMORY`."""
 
@@ -98,6 +116,7 @@ class SqliteStore(Database):
             cached_statements=24,  # For the frequent statements. Large statements are rare.
         )
         self._db.create_function("now", 0, clock.time)
+        self._db.create_aggregate("exact_sum", 1, ExactSum)
         if reads_only:
             self._db.execute("PRAGMA query_only = ON")
         self._open(reads_only=reads_only)
@@ -151,13 +170,15 @@ class SqliteStore(Database):
             values = [*step.values]
             if step.keys is not None:
                 values += (KEY_BYTES, len(step.keys), b"".join(step.keys), KEY_BYTES)
-            return self._db.execute(step.sql.format(now="now()", keys=_KEYS), values).fetchall()
+            sql = step.sql.format(now="now()", keys=_KEYS, sum="exact_sum")
+            return self._db.execute(sql, values).fetchall()
         mark = f"({', '.join('?' * len(step.types))})"
         answer: list[SqlRow] = []
         at_once = _VALUES_AT_ONCE // len(step.types)
         for start in range(0, len(step.rows), at_once):
             rows = step.rows[start : start + at_once]
-            sql = step.sql.format(rows=f"VALUES {', '.join([mark] * len(rows))}")
+            values_of_rows = f"VALUES {', '.join([mark] * len(rows))}"
+            sql = step.sql.format(rows=values_of_rows, sum="exact_sum")
             answer += self._db.execute(sql, [*itertools.chain.from_iterable(rows)])
         return answer
 

@@ -15,14 +15,48 @@ CREATE TABLE event (
     run bigint NOT NULL
 ) /* WITHOUT ROWID */;
 
--- Events that a run is sending now: the hashes of a batch, one behind the other. With all of them in
--- one value, a reservation costs hardly anything. A run that sees for 30 seconds that the transactions of
--- another run do not increase deletes the reservations of that run.
+-- Events that a run is sending now: the keys of a batch, one behind the other. With all of them in
+-- one value, a reservation costs hardly anything. If a run sees for 30 seconds that the transactions
+-- of another run do not increase, it moves the events of that run to the table waiting.
 CREATE TABLE reservation (
     run bigint NOT NULL,
     batch bigint NOT NULL,
-    hashes bytea NOT NULL,
+    keys bytea NOT NULL,
+    read_at bigint NOT NULL,
+    amounts json NOT NULL, -- of each key: "12.5 EUR", "", or null if the event has a dead letter
     PRIMARY KEY (run, batch)
+) /* WITHOUT ROWID */;
+
+-- Events without an outcome, which a run had read before it failed or was killed.
+CREATE TABLE waiting (
+    hash bytea NOT NULL PRIMARY KEY, -- as in the key of the event
+    key bytea NOT NULL,
+    customer_id text NOT NULL,
+    api_host text NOT NULL,
+    run_pixel_id bigint NOT NULL, -- the setting pixel_id of the run, or 0
+    read_at bigint NOT NULL,
+    window_end bigint NOT NULL,
+    value numeric, -- value and currency have both a value, or neither
+    currency text
+);
+
+CREATE INDEX waiting_end ON waiting (window_end);
+CREATE INDEX waiting_owner ON waiting (customer_id, api_host, run_pixel_id, read_at);
+
+-- How many events arrived, were left out, or were lost because their dead letters were deleted. Each
+-- run increases its own rows.
+CREATE TABLE place_count (
+    read_at bigint NOT NULL, -- the quarter of an hour in which the events were first read
+    customer_id text NOT NULL,
+    api_host text NOT NULL,
+    run_pixel_id bigint NOT NULL,
+    writer bigint NOT NULL, -- the run, or a random number if dead letters were deleted
+    place text NOT NULL, -- arrived, left_out or lost
+    reason text NOT NULL,
+    currency text NOT NULL,
+    events bigint NOT NULL,
+    value numeric NOT NULL,
+    PRIMARY KEY (read_at, customer_id, api_host, run_pixel_id, writer, place, reason, currency)
 ) /* WITHOUT ROWID */;
 
 CREATE TABLE run (
@@ -60,8 +94,12 @@ CREATE TABLE dead_letter (
     written_at bigint NOT NULL,
     window_end bigint,
     run bigint NOT NULL,
+    value numeric, -- value and currency have both a value, or neither
+    currency text,
     hashes text NOT NULL, -- the first digits of the hashes and UUIDs in the record
     record json NOT NULL, -- what dead-letters --format=singer prints
+    run_pixel_id bigint NOT NULL, -- the setting pixel_id of the first run, or 0
+    first_read bigint NOT NULL, -- the Unix time at which the first run read the record
     first_run bigint NOT NULL, -- the first one that wrote a dead letter with this key
     first_transaction bigint NOT NULL, -- in which of its transactions
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
@@ -71,6 +109,9 @@ CREATE TABLE dead_letter (
 CREATE INDEX dead_letter_group
     ON dead_letter (customer_id, api_host, reason, pixel_id, stream, written_at);
 CREATE INDEX dead_letter_time ON dead_letter (written_at, hashes);
+-- For the figures of the reports.
+CREATE INDEX dead_letter_place ON dead_letter
+    (customer_id, api_host, run_pixel_id, first_read, reason, currency, window_end, value);
 
 -- Delivered events, with the setting keep_delivered.
 CREATE TABLE delivered (

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable
-from decimal import Decimal
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator
 
-from target_liveintent.conversions.coerce import Unusable, currency_code, exact, read_amount
 from target_liveintent.conversions.event_model import DAY, LetterKey
 from target_liveintent.settings import Account
 from target_liveintent.store.dead_letters import DeadLetter, event_letter_keys
-from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, RESERVATION, SqlRow, Step
-from target_liveintent.store.ledger import TIME_BYTES
+from target_liveintent.store.deduplication import TIME_BYTES
+from target_liveintent.store.layout import (
+    DEAD_LETTER,
+    DELIVERED,
+    RESERVATION,
+    SqlRow,
+    Step,
+)
+from target_liveintent.store.places import LEFT_OUT, LEFT_OUT_REASONS, LOST, moved
 
 KEPT_SECONDS = 30 * DAY
 """Seconds for which a key stays after its event has expired, in case the clock is wrong."""
@@ -28,18 +32,8 @@ _SAVED_AT_ONCE = 500
 4 KB, so 500 keys need half of the spare space."""
 
 
-class WrittenLetters(NamedTuple):
-    """What a run has learned from writing its dead letters."""
-
-    repeated: Counter[str]  # By reason, how many replaced a dead letter that was there before.
-    missing: dict[str, Decimal]  # By currency, the value of all other dead letters.
-
-    def plus(self, other: WrittenLetters) -> WrittenLetters:
-        """Return the sum of this and another result."""
-        missing = dict(self.missing)
-        for currency, value in other.missing.items():
-            missing[currency] = missing.get(currency, Decimal(0)) + value
-        return WrittenLetters(self.repeated + other.repeated, missing)
+def _read_at(letter: DeadLetter, now: float) -> int:
+    return int(now if letter.read_at is None else letter.read_at)
 
 
 class Unwritten:
@@ -53,6 +47,8 @@ class Unwritten:
         # Stream, ID and pixel of delivered events that had no letters when they were reserved.
         self.without_letters: list[tuple[str, str, int]] = []
         self._settled: dict[LetterKey, None] = {}  # The dead letters to delete.
+        # Dead letters to delete, whose events are in another place now, for a reason.
+        self._moved: dict[LetterKey, tuple[str, str | None]] = {}
         self._repeated = Counter[str]()  # How many replaced one of `letters`, by reason.
 
     def __bool__(self) -> bool:
@@ -64,6 +60,7 @@ class Unwritten:
         if letter.key in self.letters:
             self._repeated[letter.reason] += 1
         self._settled.pop(letter.key, None)  # Its row keeps the run that was the first to write it.
+        self._moved.pop(letter.key, None)
         self.letters[letter.key] = letter
 
     def remove_letters(self, keys: Iterable[LetterKey]) -> None:
@@ -71,6 +68,14 @@ class Unwritten:
         for key in keys:
             self._settled[key] = None
             self.letters.pop(key, None)
+
+    def drop_letter(self, key: LetterKey, reason: str) -> None:
+        """Note that a replay drops a dead letter, whose event then counts in another place."""
+        self.remove_letters([key])
+        if reason in LEFT_OUT_REASONS:
+            self._moved[key] = LEFT_OUT, reason
+        elif reason == "expired":  # It keeps the reason for which it was not sent.
+            self._moved[key] = LOST, None
 
     def untouched(self, letters: Iterable[LetterKey]) -> list[LetterKey]:
         """Return the dead letters that these outcomes neither replace nor delete."""
@@ -85,8 +90,15 @@ class Unwritten:
         keys = (event_letter_keys(account, *event) for event in self.without_letters)
         return [key for pair in keys for key in pair if key not in self.letters]
 
-    def steps(self, run: int, transaction: int, now: float) -> list[Step]:
-        """Return the steps that write everything, given the numbers of the run and transaction."""
+    def steps(self, run: int, run_pixel_id: int, transaction: int, now: float) -> list[Step]:
+        """Return the steps that write everything.
+
+        Args:
+            run: The number of the run.
+            run_pixel_id: The setting `pixel_id` of the run, or 0.
+            transaction: The number of the transaction in the run.
+            now: The present Unix time.
+        """
         keys = sorted(self.confirmed)  # Keys on one page of the database are written together.
         too_old = max(0, int(now) - KEPT_SECONDS).to_bytes(TIME_BYTES, "big")
         return [
@@ -95,15 +107,26 @@ class Unwritten:
             # few keys at a time keeps the pause short.
             Step(_EXPIRE_EVENTS, [too_old, 2 * len(keys)]),
             self._end_reservations(run),
+            *self._moves(),
             DEAD_LETTER.remove([*self._settled]),
             DEAD_LETTER.put(
-                [(*letter.row(run, now), run, transaction) for letter in self.letters.values()]
+                [
+                    (*letter.row(run, now), run_pixel_id, _read_at(letter, now), run, transaction)
+                    for letter in self.letters.values()
+                ]
             ),
             DELIVERED.put([*self.delivered.values()]),
         ]
 
-    def ledger_steps(self, run: int) -> list[Step]:
-        """Return the steps that write only the ledger; each step needs little space."""
+    def _moves(self) -> Iterator[Step]:
+        by_place = defaultdict[tuple[str, str | None], list[LetterKey]](list)
+        for key, new_place in self._moved.items():
+            by_place[new_place].append(key)
+        for (place, reason), keys in by_place.items():
+            yield from moved(keys, place, reason)
+
+    def confirmed_steps(self, run: int) -> list[Step]:
+        """Return the steps that write only what was confirmed; each needs little space."""
         keys = sorted(self.confirmed)
         parts = [keys[n : n + _SAVED_AT_ONCE] for n in range(0, len(keys), _SAVED_AT_ONCE)]
         puts = [Step(PUT_EVENTS, [run], keys=part) for part in parts]
@@ -112,22 +135,6 @@ class Unwritten:
     def _end_reservations(self, run: int) -> Step:
         return RESERVATION.remove([(run, batch) for batch in self.ended])
 
-    def written(self, known: Collection[LetterKey]) -> WrittenLetters:
-        """Return what a run learns from writing the dead letters, if the store had `known`."""
-        repeated = self._repeated + Counter(self.letters[key].reason for key in known)
-        missing: dict[str, Decimal] = {}
-        for key, letter in self.letters.items():
-            worth = None if key in known else _worth(letter)
-            if worth is not None:
-                currency, value = worth
-                missing[currency] = missing.get(currency, Decimal(0)) + value
-        return WrittenLetters(repeated, missing)
-
-
-def _worth(letter: DeadLetter) -> tuple[str, Decimal] | None:
-    """Return the currency and the value of a dead letter's event, if it has both."""
-    value = read_amount(letter.record.get("value"))
-    currency = currency_code(letter.record.get("currency"))
-    if isinstance(value, Unusable | None) or not isinstance(currency, str):
-        return None
-    return currency, exact(value)
+    def repeated(self, known: Collection[LetterKey]) -> Counter[str]:
+        """Return how many letters replace one of `known`, which the store had, by reason."""
+        return self._repeated + Counter(self.letters[key].reason for key in known)

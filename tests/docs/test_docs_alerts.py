@@ -144,7 +144,8 @@ def test_who_is_told(shop: Shop, command: Callable[[], list[str]], why: str, cod
     for text in (alert["message"], *([summary.read_text("utf-8")] if command is github else [])):
         lines = text.splitlines()
         assert len(lines) <= 12
-        assert lines[0].startswith("LiveIntent refused the access key. Account a-1b2c at 127.0.0.1")
+        assert lines[0].startswith("LiveIntent refused the access key. ")
+        assert "Account a-1b2c at 127.0.0.1, pixel " in lines[0]
         assert "the API denied access (HTTP 401). The token may have been rotated" in text
         assert re.search(r"Last run: [0-9a-f-]{36}, failed", text)
 

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 from docs_support import DOCS, blocks
-from ledger_claims import ask
+from store_tables import ask
 
 from target_liveintent.config import settings_of
 from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.reporting.history import Ending
-from target_liveintent.store import ledger
+from target_liveintent.store import deduplication
 from target_liveintent.store.opening import open_database
 
 PAGE = DOCS / "reference" / "store-tables.md"
@@ -55,6 +55,7 @@ def _letter(event_id: str, reason: str, run: int, age: int = 0, **columns: Any) 
     record = json.dumps({"event_id": event_id, "order_id": f"#{event_id}"})
     written = {"written_at": NOON - age * DAY, "run": run, "record": record, "hashes": ""}
     written |= {"first_run": run, "first_transaction": 1}
+    written |= {"first_read": written["written_at"], "run_pixel_id": 12345}
     return {"stream": "orders", "event_id": event_id, "reason": reason, **written, **columns}
 
 
@@ -146,7 +147,10 @@ def _same(value: Any, wanted: Any) -> bool:
 
 def test_how_many_are_recognized() -> None:
     """The page of the store says how many events a run knows by their ID alone."""
-    assert f"**The newest {ledger.RECENT:,} events of the store" in (DOCS / "store.md").read_text()
+    assert (
+        f"**The newest {deduplication.RECENT:,} events of the store"
+        in (DOCS / "store.md").read_text()
+    )
 
 
 def test_columns(tmp_path: Path) -> None:

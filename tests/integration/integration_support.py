@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from integration_forks import Forked
-from ledger_claims import letters_by_id, read_letters
 from run_counts import Counts, RunCounts
+from store_tables import letters_by_id, read_letters
 from typing_extensions import Self
 
 from target_liveintent.config import settings_of

@@ -2,7 +2,7 @@
 
 from faulty_server import FaultyServer, Reply
 from integration_support import WITH_ID, Launcher, lines, numbered, order, schema, state
-from ledger_claims import read_letters
+from store_tables import read_letters
 
 FILES = {"store": "own.sqlite", "metrics_path": "run.prom", "report_path": "report.html"}
 

@@ -5,7 +5,7 @@ import time
 
 from faulty_server import FaultyServer
 from integration_support import OFTEN, WITH_ID, Launcher, numbered, order, schema, state, wait_until
-from ledger_claims import ask
+from store_tables import ask
 
 from target_liveintent.sandbox import Sandbox
 

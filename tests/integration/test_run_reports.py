@@ -18,7 +18,7 @@ from integration_support import (
     state,
     wait_until,
 )
-from ledger_claims import ask
+from store_tables import ask
 
 REPORT = {"report_path": "run.html"}
 COLUMNS = (*WITH_ID, "order_id", "ip", "currency", "source")
@@ -47,18 +47,24 @@ def test_report(to_server: Launcher, server: FaultyServer) -> None:
     run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **REPORT)
     assert (run.code, run.states) == (0, [1])
     found, total = report(run, to_server), run.summary["total"]
-    last, recent = found["last_run"], found["last_24_hours"]
+    last, ledger = found["last_run"], found["ledger"]
     counts = last["streams"]["orders"]
-    assert recent["delivered"] == counts["delivered"] == total.delivered == 154
+    assert ledger["arrived"] == counts["delivered"] == total.delivered == 154
     assert counts["read"] == total.read == 162
-    assert recent["not_sent"] == counts["rejected"] == {"no_identity": 7, "refused_by_api": 1}
+    assert (ledger["read"], ledger["replayable"], ledger["lost"]) == (162, 1, 7)
+    assert counts["rejected"] == {"no_identity": 7, "refused_by_api": 1}
+    assert found["days"][-1]["ledger"] == ledger
     assert {name: (one["events"], one["ip"]) for name, one in counts["coverage"].items()} == {
         "web": (149, 0),
         "offline": (5, 5),
     }
     assert counts["timing"] == {"within_a_day": 154, "within_two_days": 154}
-    assert recent["missing"] == {"EUR": "0.10", "USD": "87.5"}
-    assert recent["values"] == {"EUR": "14.90", "USD": "62.50"}
+    assert ledger["values"] == {
+        "arrived": {"EUR": "14.90", "USD": "62.50"},
+        "waiting": {},
+        "replayable": {"EUR": "0.10"},
+        "lost": {"USD": "87.5"},
+    }
     assert last["requests"] == run.requests == len(server.requests)
     assert any("as `ip`" in gap["words"] for gap in found["gaps"])
     assert last["ending"] == {"kind": "done", "words": None}

@@ -23,9 +23,9 @@ from integration_support import (
     schema,
     state,
 )
-from ledger_claims import ask, read_letters
 from object_store import Store
 from run_counts import RunCounts
+from store_tables import ask, read_letters
 
 from target_liveintent.config import SETTINGS_SCHEMA
 from target_liveintent.sandbox import Sandbox

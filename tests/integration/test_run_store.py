@@ -34,8 +34,8 @@ from integration_support import (
     state,
     wait_until,
 )
-from ledger_claims import ask, count
 from postgres_server import Postgres
+from store_tables import ask, count
 
 from target_liveintent.sandbox import Sandbox
 

@@ -22,19 +22,19 @@ from integration_support import (
     state,
     wait_until,
 )
-from ledger_claims import ask, count
+from store_tables import ask, count
 
 from target_liveintent.sandbox import Sandbox
 
 AT_ONCE = OFTEN | {
-    "target_liveintent.reporting.progress:_LASTING_SECONDS": 0.05,
+    "target_liveintent.run.progress:_LASTING_SECONDS": 0.05,
     "target_liveintent.run.stopping:STOP_RETRY_SECONDS": 0.1,
 }
 """Constants of a run that says at once that it waits for another run, and then stops at once."""
 SHORT_LEASE = OFTEN | {
-    "target_liveintent.store.ledger:LAPSE_SECONDS": 0.6,
-    "target_liveintent.store.ledger:SURE_SECONDS": 0.4,
-    "target_liveintent.store.ledger:_RENEWED_AFTER_SECONDS": 0.1,
+    "target_liveintent.store.deduplication:LAPSE_SECONDS": 0.6,
+    "target_liveintent.store.deduplication:SURE_SECONDS": 0.4,
+    "target_liveintent.store.deduplication:_RENEWED_AFTER_SECONDS": 0.1,
 }
 """Constants of a run whose reservations expire soon if it does not renew them."""
 

@@ -24,7 +24,8 @@ def test_clean_run(target: Launcher, sandbox: Sandbox) -> None:
     assert run.requests == sandbox.stats.requests == 100
     assert re.search(r"\b0 retries\b", run.log)
     assert re.search(r"\d+(\.\d+)? s(econds)?\b", run.log)
-    assert run.texts[-1].startswith("total: ")  # Where nothing went wrong, no advice follows.
+    assert run.texts[-2].startswith("total: ")  # Where nothing went wrong, no advice follows.
+    assert run.last_line.startswith("in the last 24 hours: read 1,000 = arrived 1,000 + waits 0")
     # The number of lines does not grow with the number of batches.
     small = target.run(schema(), *orders(1000, 1010), state(1), batch_size_rows=10)
     assert len(small.err) == len(run.err)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from integration_support import STORE
-from ledger_claims import read_letters
 from meltano_support import (
     ROOT,
     Project,
@@ -19,6 +18,7 @@ from meltano_support import (
 )
 from postgres_server import Postgres
 from preset_records import Record, Sample, changed, sample
+from store_tables import read_letters
 
 from target_liveintent.sandbox import Sandbox
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from docs_support import PROGRAMS, SANDBOX_URL, Block, blocks, unseen
 from integration_support import STORE
-from ledger_claims import read_letters
 from meltano_support import MELTANO, ROOT, Project, changed_text
 from needs import not_installed
+from store_tables import read_letters
 
 import hub
 from target_liveintent.sandbox import Sandbox

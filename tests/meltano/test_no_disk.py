@@ -6,9 +6,9 @@ from pathlib import Path
 import programs
 import pytest
 from environments import environment_with
-from ledger_claims import count
 from meltano_support import ROOT, Project, changed_text, copy_of_an_example, expected, seen
 from postgres_server import Postgres
+from store_tables import count
 
 import hub
 from target_liveintent.sandbox import Sandbox

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from integration_support import STORE
-from ledger_claims import ask
 from meltano_support import EMPTY, ROOT, Project, block_of, blocks, locked_target, replayed
 from preset_records import Sample
+from store_tables import ask
 
 from target_liveintent.sandbox import Sandbox
 

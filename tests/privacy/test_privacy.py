@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from faulty_server import FaultyServer, Reply, Request
 from integration_support import STORE, batch, lines, order, orders, schema, state, wait_until
-from ledger_claims import ask, count
 from privacy_support import ADDRESS, COLUMNS, SECRET, TOKEN, Watched, hostile, hostile_schema, leaks
+from store_tables import ask, count
 from unit_support import databases_closed
 
 from target_liveintent import cli
@@ -26,7 +26,7 @@ from target_liveintent.privacy.identity import hashes_of, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
 from target_liveintent.store.dead_letters import letter_of
-from target_liveintent.store.ledger import Ledger
+from target_liveintent.store.deduplication import Deduplicator
 from target_liveintent.store.opening import open_store
 from target_liveintent.target import TargetLiveIntent
 
@@ -449,10 +449,13 @@ def test_no_command_shows_a_secret_or_leaves_one_behind(
     )  # Not even erased ones.
 
 
+TABLES = ("run", "event", "reservation", "waiting", "place_count", "dead_letter", "delivered")
+
+
 def rows_of(store: Path | str) -> str:
     """Return all rows of a store as text."""
     found = []
-    for table in ("run", "event", "reservation", "dead_letter", "delivered"):
+    for table in TABLES:
         found += ask(store, f"SELECT * FROM {table}")  # noqa: S608 (constants)
     assert found
     return repr(found)
@@ -474,14 +477,14 @@ def objects(folder: Path) -> dict[str, Any]:
     rejected = builder.build(bad, bad, record["event_time"] + 10.0)
     assert isinstance(rejected, Rejection)
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
-    batch_ = Batch(1, "orders", 0.0, [made])
+    batch_ = Batch(1, "orders", 0.0, 0.0, [made])
     token = AuthToken(settings.auth_token, None)
     store = open_store(settings, "run-1")
     claims = store.claim({0: [made]})
-    store.reject(rejected)
-    ledger = Ledger(settings.account)
-    keys = ledger.keys_of([made])
-    ledger.reserve(ledger.divide({0: [made]}, {0: keys}, {}, set()))
+    store.reject(rejected, 0.0)
+    deduplicator = Deduplicator(settings.account)
+    keys = deduplicator.keys_of([made])
+    deduplicator.reserve(deduplicator.divide({0: [made]}, {0: keys}, {}, set()))
     letter = letter_of(rejected, settings.account, settings.events, "run-1", 0.0)
     store.close()
     target = TargetLiveIntent(config={**given, "dry_run": True})
@@ -510,7 +513,7 @@ def objects(folder: Path) -> dict[str, Any]:
         "DeadLetter": letter,
         "Row": letter.row(1, 0.0),
         "Suppressions": Suppressions(str(folder / "people.txt")),
-        "Ledger": ledger,
+        "Deduplicator": deduplicator,
         "Message": decode_message(json.dumps(hostile(1)).encode()),
     }
 

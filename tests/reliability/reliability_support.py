@@ -14,10 +14,10 @@ from typing import Any
 
 from faulty_server import FaultyServer, Reply, Request
 from integration_support import Launcher, Running
-from ledger_claims import ask, letters_by_id
 from run_counts import Counts
+from store_tables import ask, letters_by_id
 
-from target_liveintent.store.ledger import HASH_BYTES
+from target_liveintent.store.deduplication import KEY_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("LONG", "") not in {"", "0"}
@@ -121,8 +121,8 @@ class Feed:
 
 def reserved(store: Path | str, run_id: str) -> int:
     """How many events a run has reserved."""
-    query = "SELECT run.id, hashes FROM reservation JOIN run ON run.number = reservation.run"
-    return sum(len(hashes) for one, hashes in ask(store, query) if one == run_id) // HASH_BYTES
+    query = "SELECT run.id, keys FROM reservation JOIN run ON run.number = reservation.run"
+    return sum(len(keys) for one, keys in ask(store, query) if one == run_id) // KEY_BYTES
 
 
 _BURIAL = (

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from faults import KINDS, Faults
 from faulty_server import Reply, Request
-from ledger_claims import letters_by_id
 from reliability_support import (
     LONG,
     Feed,
@@ -18,6 +17,7 @@ from reliability_support import (
     name,
     run_against,
 )
+from store_tables import letters_by_id
 
 RATES = (0.0, 0.1, 0.3, 0.5) if LONG else (0.0, 0.2)
 EVENTS = 6_000 if LONG else 1_000

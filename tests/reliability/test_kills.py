@@ -16,7 +16,6 @@ import pytest
 from faults import Faults
 from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
 from integration_support import STORE, Launcher, Running, wait_until
-from ledger_claims import ask, is_connected, letters_by_id
 from other_systems import SYSTEMS, pretend
 from reliability_support import (
     LONG,
@@ -32,6 +31,7 @@ from reliability_support import (
     reserved,
 )
 from reliability_support import SETTINGS as DEFAULTS
+from store_tables import ask, is_connected, letters_by_id
 
 from target_liveintent.delivery.pool import most_batches
 

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from faulty_server import Reply, in_turn
-from ledger_claims import letters_by_id
 from reliability_support import Feed, assert_adds_up, in_parallel, name, run_against
+from store_tables import letters_by_id
 
 BUDGET = 2
 """The setting max_retry_seconds."""

@@ -18,8 +18,8 @@ from integration_support import (
     dead_letter_lines,
     wait_until,
 )
-from ledger_claims import count, is_connected, letters_by_id
 from reliability_support import LONG, bury, reserved
+from store_tables import count, is_connected, letters_by_id
 
 LETTER_COUNT = 10_000 if LONG else 1_000
 KILLS = 100 if LONG else 6

@@ -5,15 +5,14 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, Reply
 from integration_support import WITH_ID, Launcher, Message, order, schema, state, wait_until
-from ledger_claims import ask, count, letters_by_id
 from postgres_server import Postgres
 from reliability_support import LONG, assert_adds_up
+from store_tables import ask, count, letters_by_id
 
 pytestmark = pytest.mark.postgres
 
@@ -85,8 +84,6 @@ def test_crashes_of_the_server_during_a_run(
     ]
     new = [len(BAD) - sum(run["streams"]["orders"]["repeated"].values()) for run in figures]
     assert sum(new) == len(BAD)
-    worth = [Decimal(run["missing"].get("USD", 0)) for run in figures]
-    assert sum(worth) == 12.5 * len(BAD)
 
 
 @pytest.mark.timeout(180)

@@ -65,6 +65,19 @@ def test_switches_faults(own_sandbox: Sandbox, target: Launcher, open_page: Open
     assert own_sandbox.stats.by_status["503"] >= 1
 
 
+def test_on_a_phone(own_sandbox: Sandbox, target: Launcher, open_page: OpenPage) -> None:
+    """The page is short, and says what each value is; a table has the newest rows."""
+    target.run(schema(), *orders(120), batch_size_rows=5)
+    with open_page(own_sandbox.url, width=360) as page:
+        expect(tile(page, "events accepted")).to_have_text("120")
+        assert page.evaluate("document.documentElement.scrollHeight") <= 4_000
+        row = page.locator("#events tr").first
+        assert row.locator("td").evaluate_all("cells => cells.map(one => one.dataset.head)") == [
+            *("Happened (UTC)", "Event", "Outcome", "Source", "Pixel", "Order", "Value")
+        ]
+        assert [one.bounding_box()["height"] < 30 for one in row.locator("td").all()] == [True] * 7
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_is_readable(sandbox: Sandbox, post: Post, open_page: OpenPage, scheme: str) -> None:

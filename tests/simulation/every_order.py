@@ -24,7 +24,7 @@ from target_liveintent.conversions.event_model import Conversion, event_of
 from target_liveintent.errors import StorageError
 from target_liveintent.store.database import Answers, Wait, Waiting
 from target_liveintent.store.dead_letters import keys_of
-from target_liveintent.store.ledger import Ledger
+from target_liveintent.store.deduplication import Deduplicator
 from target_liveintent.store.opening import run_store_in
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
@@ -51,7 +51,9 @@ def event(event_id: str) -> Conversion:
 
 EVENTS = {event_id: event(event_id) for event_id in "ab"}
 KEYS = {
-    key: name for name, one in EVENTS.items() for key in Ledger(SETTINGS.account).keys_of([one])
+    key: name
+    for name, one in EVENTS.items()
+    for key in Deduplicator(SETTINGS.account).keys_of([one])
 }
 """The IDs of the events, by their keys in the store."""
 
@@ -170,8 +172,9 @@ class Connection(SqliteStore):
             tuple(self._db.execute(f"SELECT {columns} ORDER BY 1, 2"))
             for columns in (
                 "key, run FROM event",
-                "run, batch, hashes FROM reservation",
+                "run, batch, keys, amounts FROM reservation",
                 "event_id, reason FROM dead_letter",
+                "hash, read_at FROM waiting",
                 "number, id FROM run",
             )
         )
@@ -262,11 +265,12 @@ class Runner:
     def _settle(self) -> None:
         refused = self._scene.scenario.refused
         delivered = [one for one in self._mine if one.event_id not in refused]
-        self._store.deliver(delivered, [self._scene.clock.time()] * len(delivered))
+        now = self._scene.clock.time()
+        self._store.deliver(delivered, [now] * len(delivered), now)
         self._store.confirm(self._batches, delivered, is_last=True)
         for one in self._mine:
             if one.event_id in refused:
-                self._store.reject(one.rejected("refused_by_api", None, None))
+                self._store.reject(one.rejected("refused_by_api", None, None), now)
         self._batches += 1
         self._mine = []
 
@@ -276,7 +280,7 @@ class Runner:
         return "release"
 
     def _release(self) -> None:
-        self._store.release()
+        self._store.release({})
 
     def seen(self) -> Hashable:
         """Return everything that decides what this run will do, to recognize equal states."""
@@ -318,8 +322,8 @@ class Scene:
     def _write_letters(self, ids: str) -> None:
         store = run_store_in(self.connection.again(), SETTINGS, "run-0", self.clock)
         for event_id in ids:
-            store.reject(EVENTS[event_id].rejected("api_error", None, None))
-        store.release()
+            store.reject(EVENTS[event_id].rejected("api_error", None, None), 0.0)
+        store.release({})
 
     def send(self, event_id: str, runner: Runner) -> None:
         """Send an event to the API, and check that this is allowed now."""

@@ -18,8 +18,8 @@ from simulated_feed import event_key
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.store.database import Answers, Decision, Wait, Waiting
+from target_liveintent.store.deduplication import Claim
 from target_liveintent.store.layout import Step
-from target_liveintent.store.ledger import Claim
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
@@ -338,7 +338,7 @@ class SimulatedDatabase(SqliteStore):
             raise StorageError("it is gone" if is_gone else "it is full")
 
     def _keep(self, steps: Sequence[Step]) -> None:
-        """Record what a transaction wrote; on a full disk, this is only the ledger."""
+        """Record what a transaction wrote; on a full disk, only what was confirmed."""
         if not (self.told_events or self.told_letters):
             return
         kept = self.server.kept = self.server.kept.copy()
@@ -425,27 +425,39 @@ class WatchedStore:
             self._has(claim.sent)
         return claims
 
-    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+    def deliver(
+        self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
+    ) -> None:
         self._database.is_asked = False
         self._outcomes.told("deliver", conversions)
-        self._store.deliver(conversions, sent_at)
+        self._store.deliver(conversions, sent_at, read_at)
         self._has(conversions)
 
     def _has(self, conversions: Sequence[Conversion]) -> None:
         names = ((one.stream, one.event_id) for one in conversions)
         self._database.told_letters += [(name, None) for name in names]
 
-    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
+    def confirm(
+        self,
+        number: int,
+        confirmed: Sequence[Conversion],
+        *,
+        is_last: bool,
+        has_outcomes: bool = True,
+    ) -> None:
         self._database.is_asked = False
         self._outcomes.told("confirm", confirmed)
-        self._store.confirm(number, confirmed, is_last=is_last)
+        self._store.confirm(number, confirmed, is_last=is_last, has_outcomes=has_outcomes)
         self._database.told_events += map(event_key, confirmed)
         if is_last:
             del self._checks.run.reserved[number]
 
-    def reject(self, rejection: Rejection) -> None:
+    def leave_out(self, reason: str) -> None:
+        self._store.leave_out(reason)
+
+    def reject(self, rejection: Rejection, read_at: float) -> None:
         self._database.is_asked = False
-        self._store.reject(rejection)
+        self._store.reject(rejection, read_at)
         if not REASONS[rejection.reason].letter:
             return
         letter = Letter(int(rejection.columns["order_id"]), rejection.reason)
@@ -456,5 +468,5 @@ class WatchedStore:
         self._store.write(before_state=before_state)
         self._database.is_asked = before_state
 
-    def release(self) -> None:
-        self._store.release()
+    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
+        self._store.release(unsettled)

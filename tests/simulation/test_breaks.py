@@ -25,7 +25,7 @@ from target_liveintent.run.outcome_writer import OutcomeWriter
 from target_liveintent.run.run import Run
 from target_liveintent.run.states import DeadLetterCheck, StateGate, StatePublisher
 from target_liveintent.run.stopping import too_many_rejected
-from target_liveintent.store.ledger import Ledger
+from target_liveintent.store.deduplication import Deduplicator
 from target_liveintent.store.questions import StoreAnswer, StoreQuestion
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.unwritten import Unwritten
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from target_liveintent.delivery.batch import Batch
-    from target_liveintent.store.ledger import Claim
+    from target_liveintent.store.deduplication import Claim
 
 MOST_HISTORIES = 500
 """As many as the suite plays; a break must be found in one of them."""
@@ -42,7 +42,7 @@ DUE, DROP_OLD = StateGate.due, BatchDelivery.drop_old
 RETRY_LAST = BatchDelivery.retry_last
 SEND_ALL = Run._send_all
 OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, OutcomeWriter.write
-CONFIRM, CHECK = Ledger.confirm, RunStore._check
+CONFIRM, CHECK = Deduplicator.confirm, RunStore._check
 ANSWERED, FINISH = Pace.answered, DeliveryMachine._finish
 ASK_AGAIN_AT = DeliveryMachine._ask_again_at
 
@@ -71,7 +71,7 @@ def finish_before_writing(run: Run, result: BatchResult) -> None:
     run.gate.finish_batch(result.batch.number)
     run._states.publish_due()
     for rejection in result.undelivered:
-        run._reject(result.batch.stream, rejection)
+        run._reject(result.batch.stream, rejection, result.batch.read_at)
 
 
 def release_at_the_end_of_input(run: Run) -> None:
@@ -126,8 +126,8 @@ def send_what_waits(batches: Batches, claims: Iterable[tuple[Batch, Claim]]) -> 
     )
 
 
-def forget_parts(ledger: Ledger, number: int, confirmed: Any, *, is_last: bool) -> Any:
-    return CONFIRM(ledger, number, confirmed if is_last else [], is_last=is_last)
+def forget_parts(deduplicator: Deduplicator, number: int, confirmed: Any, *, is_last: bool) -> Any:
+    return CONFIRM(deduplicator, number, confirmed if is_last else [], is_last=is_last)
 
 
 def end_outages(machine: DeliveryMachine, start: float, now: float) -> float:
@@ -186,16 +186,16 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (OutcomeWriter, "write", write_nothing, "before STATE, the store learns everything"),
     (OutcomeWriter, "write", write_lazily, "no STATE comes after the store has lost outcomes"),
     (RunStore, "_check", ignore_losses, "no STATE comes after the store has lost outcomes"),
-    (Ledger, "confirm", forget_parts, "the store has what was confirmed"),
+    (Deduplicator, "confirm", forget_parts, "the store has what was confirmed"),
     (RunStore, "_remove_letters", lambda *_: None, "the store has the dead letters"),
     (RunStore, "_with_refusals", mark_all, "an event that was refused before has its dead letter"),
     (
         Unwritten,
-        "ledger_steps",
+        "confirmed_steps",
         lambda *_: [],
         "a full disk keeps nothing confirmed from the store",
     ),
-    (RunStore, "release", lambda _: None, "reservations end with the run"),
+    (RunStore, "release", lambda _, __: None, "reservations end with the run"),
     (BatchResult, "split_off", keep_all, "what is delivered does not wait for the rest of its ba"),
     (DeliveryPool, "_is_reserved", lambda _: True, "no request starts on an expired reservation"),
     (DeliveryMachine, "stop", lambda *_: None, "nothing is sent after the stop"),

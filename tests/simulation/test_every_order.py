@@ -11,7 +11,7 @@ import pytest
 from every_order import SCENARIOS, states_of
 from simulation_facts import ViolationError
 
-from target_liveintent.store.ledger import Ledger
+from target_liveintent.store.deduplication import Deduplicator
 from target_liveintent.store.run_store import RunStore
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from target_liveintent.store.layout import Step
     from target_liveintent.store.questions import StoreAnswer, StoreQuestion
 
-DIVIDE = Ledger.divide
+DIVIDE = Deduplicator.divide
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -30,9 +30,9 @@ def test_every_order(name: str) -> None:
 
 
 def claim_in_spite_of_others(
-    ledger: Ledger, batches: Any, keys: Any, _: Any, delivered: set[bytes]
+    deduplicator: Deduplicator, batches: Any, keys: Any, _: Any, delivered: set[bytes]
 ) -> Any:
-    return DIVIDE(ledger, batches, keys, {}, delivered)
+    return DIVIDE(deduplicator, batches, keys, {}, delivered)
 
 
 def write_nothing(_: RunStore, *, before_state: bool) -> None:
@@ -64,7 +64,7 @@ def write_lazily(store: RunStore, question: StoreQuestion, changes: Sequence[Ste
         ),
         pytest.param(
             "two runs",
-            Ledger,
+            Deduplicator,
             "divide",
             claim_in_spite_of_others,
             "what the store knows is not sent again",

@@ -24,7 +24,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.run.kinds import kind_of_run
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.settings import Settings
-from target_liveintent.store.ledger import Claim
+from target_liveintent.store.deduplication import Claim
 
 LOGGER = logging.getLogger("test")
 ACCEPTED = Answer(Verdict.ACCEPTED, "HTTP 204", 204)
@@ -46,7 +46,7 @@ def event(name: str, expires_at: float = NOW + 86_400) -> Conversion:
 
 def batch(*names: str, number: int = 0) -> Batch:
     """Return a batch of events."""
-    return Batch(number, "orders", 0.0, [event(name) for name in names])
+    return Batch(number, "orders", 0.0, NOW, [event(name) for name in names])
 
 
 @dataclass(eq=False)
@@ -255,6 +255,14 @@ class FakeOutcomes:
     """The IDs of the events of which something was noted and kept, by the call that noted it."""
     rejections: list[Rejection] = field(default_factory=list)
     """The rejections that were noted."""
+    read_at: dict[str, float] = field(default_factory=dict)
+    """When the records of these rejections were read, by event ID."""
+    left_out: list[str] = field(default_factory=list)
+    """The reasons of the records that the map does not send."""
+    without_outcomes: list[int] = field(default_factory=list)
+    """The numbers of the batches that ended without outcomes."""
+    unsettled: list[list[str]] = field(default_factory=list)
+    """The IDs of the events that were read, but not reserved, before the end of the run."""
     _noted: list[tuple[str, str]] = field(default_factory=list)
     _underway: dict[str, int] = field(default_factory=dict)
     _confirmed: set[str] = field(default_factory=set)
@@ -280,11 +288,23 @@ class FakeOutcomes:
                 claim.mine.append(one)
         return claim._replace(other_run=other)
 
-    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+    def deliver(
+        self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
+    ) -> None:
         assert len(conversions) == len(sent_at)
+        assert read_at > 0
         self._note("deliver", conversions)
 
-    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
+    def confirm(
+        self,
+        number: int,
+        confirmed: Sequence[Conversion],
+        *,
+        is_last: bool,
+        has_outcomes: bool = True,
+    ) -> None:
+        if not has_outcomes:
+            self.without_outcomes.append(number)
         self._note("confirm", confirmed)
         names = {one.event_id for one in confirmed}
         self._confirmed |= names
@@ -294,7 +314,11 @@ class FakeOutcomes:
             if name not in names and not (is_last and batch == number)
         }
 
-    def reject(self, rejection: Rejection) -> None:
+    def leave_out(self, reason: str) -> None:
+        self.left_out.append(reason)
+
+    def reject(self, rejection: Rejection, read_at: float) -> None:
+        self.read_at[rejection.event_id] = read_at
         self.rejections.append(rejection)
         reason = rejection.reason
         self._note("reject" if REASONS[reason].letter else f"drop as {reason}", [rejection])
@@ -303,7 +327,8 @@ class FakeOutcomes:
         if before_state or self._noted:
             self._keep("write before STATE" if before_state else "write")
 
-    def release(self) -> None:
+    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
+        self.unsettled = [[one.event_id for one in batch] for batch in unsettled.values()]
         self._keep("release")
 
     def _note(self, what: str, results: Sequence[Conversion | Rejection]) -> None:

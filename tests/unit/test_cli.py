@@ -497,10 +497,10 @@ def fill(*results: Conversion | Rejection, run_id: str = "run-1", **settings: An
     store = open_store(given, run_id, FakeClock())
     for minute, one in enumerate(results):
         if isinstance(one, Rejection):
-            store.reject(one)
+            store.reject(one, NOW)
         else:
-            store.deliver([one], [NOW + 60 * minute])
-    store.release()
+            store.deliver([one], [NOW + 60 * minute], NOW)
+    store.release({})
     store.close()
 
 

@@ -106,7 +106,7 @@ def send(
         if may_add and now >= next_batch:
             if left:
                 events = [having(letters, str(n)) for n in left.pop(0)]
-                machine.add(Batch(-len(left), "orders", 0.0, events))
+                machine.add(Batch(-len(left), "orders", 0.0, NOW, events))
                 next_batch = now + pause
             else:
                 drained = True
@@ -259,7 +259,7 @@ def test_nothing_but_bad_letters(batches: int, at_once: int) -> None:
 def test_bad_letters_say_nothing_about_new_events(letters: LetterKind) -> None:
     """In one batch with them, new events are sent apart, and need a proof of their own."""
     known = [having(letters, f"bad {n}") for n in range(40)]
-    given = Batch(0, "orders", 0.0, [*known, *(event(f"new {n}") for n in range(20))])
+    given = Batch(0, "orders", 0.0, NOW, [*known, *(event(f"new {n}") for n in range(20))])
     machine = machine_of(max_concurrent_requests=1)
     machine.add(given)
     (result,) = drive(machine, refusing(lambda ids: "bad" in ids[0]), FakeClock())

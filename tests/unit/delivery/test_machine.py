@@ -57,7 +57,7 @@ def machine_with(*batches: str, **how: Any) -> DeliveryMachine:
     for number, given in enumerate(batches):
         names = (name.partition("@") for name in given.split())
         events = [event(name, NOW + float(left or 86_400)) for name, _, left in names]
-        machine.add(Batch(number, "orders", 0.0, events))
+        machine.add(Batch(number, "orders", 0.0, NOW, events))
     return machine
 
 
@@ -268,7 +268,7 @@ def test_what_is_counted(
 
 
 def test_what_is_delivered_does_not_wait_for_the_rest_of_its_batch() -> None:
-    """The ledger must learn what is confirmed while the API still fails on other events."""
+    """The store must learn what is confirmed while the API still fails on other events."""
     machine = machine_with("1 2 3 4", accepted=True, max_concurrent_requests=1)
     answer(machine, LARGE, ACCEPTED)
     (result,) = machine.finished

@@ -97,7 +97,7 @@ def answer_of(verdict: Verdict, request: Request) -> Answer:
 def machine_with(kind: PartKind, faults: Faults) -> tuple[DeliveryMachine, Request]:
     """Return a machine in a situation, and its request, which a fault may have as its answer."""
     machine = machine_of(accepted=True, max_concurrent_requests=1, max_retry_seconds=BUDGET)
-    machine.add(Batch(1, "orders", 0.0, [event(name) for name in EVENTS[kind]]))
+    machine.add(Batch(1, "orders", 0.0, NOW, [event(name) for name in EVENTS[kind]]))
     if kind in {PartKind.LEFT_EVENT, PartKind.LEFT_EVENTS}:
         machine.answered(next_request(machine), REFUSED, NOW)
     if faults in SECONDS:

@@ -13,7 +13,16 @@ from typing import Any
 import msgspec
 import pytest
 from fakes import FakeClock
-from reporting_support import DOWN, MadeUpRun, days_before, figures, named, reporter, shop
+from reporting_support import (
+    DOWN,
+    MadeUpRun,
+    causes_in,
+    days_before,
+    figures,
+    named,
+    reporter,
+    shop,
+)
 from reporting_support import MONDAY as TODAY
 from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
@@ -125,8 +134,8 @@ def test_a_killed_run_counts_as_failed(runs: Runs) -> None:
     assert last.ending.failure == Failure(FailureCode.KILLED)
     assert last.ended_at == at(TODAY, 2) - dt.timedelta(seconds=30)
     now = dt.datetime.fromtimestamp(runs.clock.now, runs.settings.events.zone)
-    overview = overview_of(history, runs.settings.account, runs.settings.pixel_id, now)
-    assert [cause_words(cause, now) for cause in overview.causes] == [
+    overview = overview_of(history, [], runs.settings, now)
+    assert [cause_words(cause, now) for cause in causes_in(overview)] == [
         "The last run failed: the run was killed, or the machine was switched off"
     ]
     assert overview.changes == {}

@@ -15,6 +15,7 @@ from unit_support import letter as letter_of
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.printing import lines_of
 from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.letter_groups import PROSPECTS, DeadLetters, Example, look_at
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
@@ -23,6 +24,9 @@ from target_liveintent.store.opening import empty_store, open_store
 
 WRITTEN = "2026-08-01T10:00:00Z"
 ACCOUNT = {"customer_id": "a-1b2c", "api_host": "conversions.liveintent.com", "pixel_id": 4711}
+
+
+LEDGER = Ledger(arrived=7, replayable=2)
 
 
 def letter(**changes: Any) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def look(
             choice,
             lambda: NOW,
         )
-        return look_at(store.database, converter, ["a note"])
+        return look_at(store.database, converter, ["a note"], LEDGER)
 
 
 # What a replay would do
@@ -217,8 +221,9 @@ def test_no_letters(tmp_path: Path) -> None:
         converter = ReplayConverter(
             SETTINGS.account, SETTINGS.events, Suppressions(None), ReplayChoice()
         )
-        nothing = look_at(database, converter, ["a note"])
-    for found in (look(tmp_path), nothing):
-        assert as_lines(found) == ["a note", "There are no dead letters in the store."]
+        nothing = look_at(database, converter, ["a note"], Ledger())
+    counted = f"Events of the last 91 days: {LEDGER.words}"
+    for found, lines in ((look(tmp_path), [counted]), (nothing, [])):
+        assert as_lines(found) == ["a note", *lines, "There are no dead letters in the store."]
         assert (found.letters, found.reasons, found.written_for, found.first) == (0, [], [], None)
         assert (found.replay, found.version) == (dict.fromkeys(PROSPECTS, 0), 1)

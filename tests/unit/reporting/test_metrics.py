@@ -10,11 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.reporting.history import Finding, Unusual
+from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
 
 NAMES, NOW = ("orders", "gone"), dt.datetime.now(tz=dt.timezone.utc)
+LEDGER = Ledger(arrived=5, lost=2)
 FAULTS = [Unusual("conversions", name, Finding(), NOW) for name in NAMES]
 
 
@@ -49,7 +51,7 @@ def test_the_end_of_a_run(tmp_path: Path) -> None:
     clock.now = 1_000.5
     file, counts = metrics(path, clock), report(clock)
     clock.now = 1_060.5
-    file.end(counts, success=True, unusual=FAULTS)
+    file.end(counts, success=True, unusual=FAULTS, ledger=LEDGER)
     found = read(path)
     assert {name.partition(" ")[0] for name in found} == set(METRICS)
     other = {name: number for name, number in found.items() if 'of "a"' in name}
@@ -78,17 +80,22 @@ def test_the_end_of_a_run(tmp_path: Path) -> None:
         "ended_at": 1_060.5,
         "success": 1,
         "dry_run": 0,
+        "ledger arrived": 5,
+        "ledger waiting": 0,
+        "ledger replayable": 0,
+        "ledger lost": 2,
+        "ledger left_out": 0,
     }
     assert [file.name for file in path.parent.iterdir()] == ["run.prom"]
-    file.end(counts, success=True, unusual=None)  # Nothing was judged.
-    assert not [name for name in read(path) if name.startswith("unusual")]
+    file.end(counts, success=True, unusual=None, ledger=None)  # Nothing was judged.
+    assert not [name for name in read(path) if name.startswith(("unusual", "ledger"))]
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The run goes on after one warning."""
     file = metrics(tmp_path / "gone" / "run.prom", FakeClock())
     for _ in range(2):
-        file.end(report(FakeClock()), success=True, unusual=[])
+        file.end(report(FakeClock()), success=True, unusual=[], ledger=None)
     (line,) = caplog.messages
     assert "metrics_path" in line
     assert "No such file" in line

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from reporting_support import NOW, TODAY, ZONE, at, overview, random_runs
+from reporting_support import NOW, TODAY, ZONE, at, daily, overview, random_runs, shop
 from reporting_support import run as entry
 
+from target_liveintent.reporting.headline import change_in_a_week
 from target_liveintent.reporting.history import RunRecord
 from target_liveintent.reporting.overview import Overview
 from target_liveintent.reporting.usual_range import Range
@@ -35,24 +36,28 @@ def local(one: RunRecord) -> dt.datetime:
     return one.ended_at.astimezone(ZONE)
 
 
-USUAL_RUNS = [one for one in ENTRIES if one.kind == "usual" and local(one).date() >= OLDEST]
+RUNS = [one for one in ENTRIES if local(one).date() >= OLDEST]
+USUAL_DAYS = {local(one).date() for one in RUNS if one.kind == "usual"}
 
 
 def now(of: Of) -> Any:
-    """Return a figure of the usual runs of this hour and of the 23 before it."""
-    first = NOW.replace(minute=0) - dt.timedelta(hours=23)
-    return of([one for one in USUAL_RUNS if first <= local(one) <= NOW])
+    """Return a figure of the runs of the last 24 hours."""
+    return of([one for one in RUNS if NOW - dt.timedelta(hours=24) < local(one) <= NOW])
 
 
 def by_day(of: Of) -> dict[dt.date, Any]:
     days: dict[dt.date, list[RunRecord]] = {}
-    for one in USUAL_RUNS:
+    for one in RUNS:
         days.setdefault(local(one).date(), []).append(one)
     return {day: of(found) for day, found in days.items()}
 
 
 def usual_on(values: dict[dt.date, Any], *days: dt.date) -> Any:
-    """Return the tenth, half and nine tenths of the days that are comparable with some days."""
+    """Return the tenth, half and nine tenths of the days that are comparable with some days.
+
+    Only days with runs of a schedule are.
+    """
+    values = {day: value for day, value in values.items() if day in USUAL_DAYS}
     ranges = []
     for day in days:
         back = {at: (day - at).days for at, value in values.items() if value is not None}
@@ -119,6 +124,7 @@ FIGURES: dict[tuple[str, str], Of] = {
     ("total_value", "JPY"): value("JPY"),
     ("average_value", "EUR"): average("EUR"),
     ("average_value", "JPY"): average("JPY"),
+    ("web", ""): total(lambda one: having(one, "events")),
 }
 
 
@@ -131,15 +137,21 @@ def test_figures(whole: Overview, name: tuple[str, str], of: Of) -> None:
     days = by_day(of)
     assert found.now == pytest.approx(now(of))
     assert ends(found.usual) == usual_now(days)
-    low, high = found.now < found.usual.low, found.now > found.usual.high
-    assert found.verdict == ("low" if low else "high" if high else "as_usual")
-    assert [one.value for one in found.days] == [
-        pytest.approx(days[day]) if day in days else None for day in DAYS
-    ]
-    first = OLDEST + dt.timedelta(days=14)
-    assert [ends(one.usual) for one in found.days] == [
-        None if day < first else usual_on(days, day) for day in DAYS
-    ]
+    assert found.days == [pytest.approx(days[day]) if day in days else None for day in DAYS]
+    if name == ("conversions", ""):
+        first = OLDEST + dt.timedelta(days=14)
+        assert [ends(one.usual) for one in whole.days] == [
+            None if day < first else usual_on(days, day) for day in DAYS
+        ]
+
+
+def test_a_week_ago() -> None:
+    """The same 24 hours of the week before are compared, whatever was in between."""
+    found = overview([*daily(20, 8), *daily(7, 7, streams={"orders": shop(70)}), *daily(6)])
+    figure = found.figure("conversions")
+    assert (figure.now, figure.week_ago, change_in_a_week(figure)) == (100, 70, "+43 %")
+    assert change_in_a_week(found.figure("both_hashes")) == "+0 points"
+    assert change_in_a_week(overview(daily(0)).figure("conversions")) == "-"
 
 
 def test_reasons_of_thirty_days_and_three_months() -> None:
@@ -147,5 +159,10 @@ def test_reasons_of_thirty_days_and_three_months() -> None:
     for back in (29, 30):
         entries[back].streams["orders"].rejected["no_identity"] = back
     found = overview(entries)
-    assert (found.reasons, found.last_24_hours.not_sent) == ({"no_identity": 29}, {})
-    assert [one.first_day.month for one in found.months] == [5, 4, 3]
+    assert {reason: one.lost for reason, one in found.reasons.items()} == {"no_identity": 29}
+    assert overview(ENTRIES).first_day == OLDEST
+    assert [(first.month, one.arrived) for first, one in found.months.items()] == [
+        (5, 2_000),
+        (4, 3_000),
+        (3, 3_100),
+    ]

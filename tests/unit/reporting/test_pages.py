@@ -36,7 +36,14 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.headline import health_line
 from target_liveintent.reporting.history import Ending, Finding, Range, RunRecord, Unusual
-from target_liveintent.reporting.page import as_json, as_lines, chart_of, page, write_page
+from target_liveintent.reporting.page import (
+    as_json,
+    as_lines,
+    page,
+    top_of_axis,
+    weeks_of,
+    write_page,
+)
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import StreamCounts
 
@@ -117,7 +124,6 @@ FIRST_RUN = run(
     at(0, 16),
     "backfill",
     streams={"orders": shop(264, late=200, not_sent={"no_identity": 19})},
-    missing={"EUR": Decimal("950.50"), "USD": Decimal(12_000)},
 )
 """A first run with rows of five days, of which some with a value could not be sent."""
 LATE_DAYS = shop(late=90, values={"EUR": amount(100, "4999.96")})
@@ -188,7 +194,7 @@ def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
     check_page(html)
     shown = readable(html)
     if name not in DETAILED:
-        shown = re.split("Day by day|Month by month|For the person", shown)[0].rstrip()
+        shown = re.split("Day by day|Numbers of the", shown)[0].rstrip()
     said = ["health", health_line(found), "", "report", *lines, "", "the page", shown]
     assert "\n".join(said) == snapshot
 
@@ -196,13 +202,15 @@ def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
 @pytest.mark.parametrize(
     ("name", "alarms"),
     [
-        *[
-            pytest.param("all is usual", [], id="all is usual"),
-            pytest.param("outside of the usual range", [], id="outside, nothing wrong"),
-        ],
+        pytest.param("all is usual", [], id="all is usual"),
+        pytest.param("outside of the usual range", [], id="outside, nothing wrong"),
         pytest.param("fewer", [], id="fewer, perhaps by chance"),
-        pytest.param("unusual: conversions", ["as usual (100)"], id="far fewer"),
-        pytest.param("many not sent", ["higher than usual (0)"], id="many not sent"),
+        pytest.param("unusual: conversions", ["Arrived"], id="far fewer"),
+        pytest.param("unusual: decline", ["Arrived"], id="a decline"),
+        pytest.param("unusual: average_value", ["Average value in EUR"], id="another unit"),
+        pytest.param("unusual: coverage", ["With both hashes"], id="no hashes"),
+        pytest.param("unusual: late", ["Sent more than an hour late"], id="late"),
+        pytest.param("many not sent", ["Can be replayed, or lost"], id="many dead letters"),
     ],
 )
 def test_what_alarms(name: str, alarms: list[str]) -> None:
@@ -210,7 +218,8 @@ def test_what_alarms(name: str, alarms: list[str]) -> None:
     found = overview(SITUATIONS[name].runs)
     html = page(found)
     assert bool(alarms) == bool(found.causes)
-    assert re.findall('class="note bad">([^<]*)', html) == alarms
+    assert ('class="status bad"' in html) == bool(alarms)
+    assert re.findall('<th scope="row">([^<]*)</th><td class="bad">', html) == alarms
 
 
 def test_names_are_text(tmp_path: Path) -> None:
@@ -263,27 +272,31 @@ def test_another_account_or_pixel_does_not_replace_a_page(
     )
 
 
-def test_charts() -> None:
-    """They are as high as the highest number, with what other runs sent; a refund is below zero.
-
-    The last bar is today, so far. A run is on one day alone.
-    """
+def test_the_chart_of_days() -> None:
+    """Its axis has round numbers; it has all of a day, whoever sent it, and today is apart."""
     replay = run(at(0, 13), "replay", streams={"orders": shop(300)})
-    evening = run(at(1, 22), streams={"orders": shop(11)})
-    found = overview([*daily(20), evening, replay])
-    chart = chart_of(found, found.figure("conversions"))
-    assert (chart.top, chart.low) == (400, 0)
-    yesterday, now = chart.bars[-2:]
-    assert (yesterday.day.runs, yesterday.point.value, yesterday.others) == (2, 111, 0)
-    assert (now.day.runs, now.point.value, now.others) == (1, 100, 300)
-    assert now.point.usual == Range(100, 100, 100)
-    chart = chart_of(found, found.figure("late"), 5)
-    assert ([one.others for one in chart.bars], chart.top) == ([0] * 5, 1)
-    assert [bool(chart_of(found, chart.figure, most)) for most in (1, 2)] == [False, True]
-    refunds = {"EUR": amount(100, -400)}
-    found = overview([*daily(20, 2, streams={"orders": shop(values=refunds)}), *daily(1)])
-    charts = [chart_of(found, found.figure("total_value", "EUR"), most) for most in (None, 2)]
-    assert [one and (one.top, one.low) for one in charts] == [(5_000, -400)] * 2
+    found = overview([*daily(20), replay])
+    assert top_of_axis(found) == 400
+    html = page(found)
+    bars = re.findall(r'<rect class="(day|last)" x="([^"]*)" y="([^"]*)"', html)
+    assert bars[-2:] == [("day", "19.14", "-25.0"), ("last", "20.64", "-100.0")]
+    assert "Conversions of 21 days, from 0 to 400 a day" in html
+    tops = [top_of_axis(overview(daily(20, streams={"orders": shop(n)}))) for n in (1, 5, 401)]
+    assert tops == [4, 8, 480]
+    assert [top_of_axis(overview(some)) for some in ([], daily(0), daily(20, **NOTHING))] == [0] * 3
+    weeks = weeks_of(found.days)
+    assert [first.weekday() for first, _ in weeks] == [3, 0, 0, 0]
+    assert [length for _, length in weeks] == [4, 7, 7, 3]
+
+
+def test_a_refund_is_below_zero() -> None:
+    """A small chart shows the days from the lowest to the highest number."""
+    refunds = {"orders": shop(values={"EUR": amount(100, -400)})}
+    found = overview([*daily(20, 2, streams=refunds), *daily(1)])
+    (path,) = re.findall('aria-label="Value in EUR, [^"]*"><path d="([^"]*)"', page(found))
+    drawn = re.split("[ML]", path)[1:]
+    assert (drawn[0], drawn[-1]) == ("9.5 100.0", "29.5 0.0")
+    assert len(drawn) == 21
 
 
 @pytest.mark.parametrize("total", ["0.01", "34000000", "1e30"], ids=["a cent", "yen", "huge"])
@@ -292,8 +305,11 @@ def test_coordinates_do_not_grow_with_the_numbers(total: str) -> None:
     streams = {"orders": shop(100, values={"JPY": amount(100, total)})}
     html = page(overview(daily(20, streams=streams)))
     boxes = [text.split() for text in re.findall(r'viewBox="([^"]*)"', html)]
-    assert {(top, height) for _, top, _, height in boxes} == {("-100.0", "100.0")}
+    assert {height for *_, height in boxes} == {"100"}
     drawn = [float(number) for number in re.findall(r' (?:y|y1|y2|height)="([^"]*)"', html)]
+    drawn += [
+        float(n) for path in re.findall(' d="([^"]*)"', html) for n in re.findall(r"-?[\d.]+", path)
+    ]
     assert max(drawn) == 100
     assert min(drawn) == -100
 

@@ -90,7 +90,7 @@ def test_the_last_lines_say_what_is_unusual(
     runs.clock.now += DAY
     runs.run(0, report_path=str(tmp_path / "run.html"))
     assert [one.since.timestamp() for one in runs.history().runs[-1].unusual] == [since]
-    assert "Far fewer conversions than usual were sent." in (tmp_path / "run.html").read_text()
+    assert "Far fewer conversions than usual arrived." in (tmp_path / "run.html").read_text()
     before_last, last = caplog.messages[-2:]  # The line about the page names the run.
     assert ("unusual" in before_last, "(run" in before_last) == (True, False)
     assert last.endswith("run.html (run 0190-0013)")

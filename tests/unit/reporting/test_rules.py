@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 from reporting_support import MONDAY as TODAY
-from reporting_support import STOPPED_BY_SIGNAL, amount, day, days_before, figures, usual_days
+from reporting_support import (
+    STOPPED_BY_SIGNAL,
+    amount,
+    day,
+    days_before,
+    figures,
+    unusual_after,
+    usual_days,
+)
 from reporting_support import named as run
 from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
@@ -23,11 +31,9 @@ from target_liveintent.reporting.history import (
     History,
     Unusual,
 )
-from target_liveintent.reporting.rules import RULES, unusual_in, unusual_now
+from target_liveintent.reporting.rules import RULES, unusual_now
 from target_liveintent.reporting.words import unusual_lines, unusual_words
 from target_liveintent.run.counts import StreamCounts
-
-UTC = dt.timezone.utc
 
 
 def orders(count: int = 1_000, **changes: Any) -> StreamCounts:
@@ -48,7 +54,7 @@ def found(
 ) -> dict[tuple[str, str], str]:
     """Return what is unusual today, in words, by rule and subject."""
     history = History([*(usual_days(20, orders()) if days is None else days)])
-    judged = unusual_in(history, run("now", at(TODAY, hour), orders=now), UTC)
+    judged = unusual_after(history, run("now", at(TODAY, hour), orders=now))
     return {(one.rule, one.finding.subject): unusual_words(one) for one in judged}
 
 
@@ -307,7 +313,7 @@ def test_the_24_hours_take_in_yesterday() -> None:
 def test_other_runs_are_neither_judged_nor_usual(kind: str) -> None:
     """They are not judged, do not count as usual, and do not fill the 24 hours."""
     other = run("x", at(TODAY, 11), kind, orders=orders())
-    assert unusual_in(History(USUAL), other, UTC) is None
+    assert unusual_after(History(USUAL), other) is None
     days = [day(one.day, run("x", at(one.day), kind, orders=orders())) for one in USUAL]
     assert found(NOTHING, days) == {}
     assert FEW in found(NOTHING, [*USUAL, day(TODAY, other)])
@@ -317,7 +323,7 @@ def test_a_run_that_was_stopped_is_not_judged() -> None:
     """What it did not send, the next run does."""
     stopped = run("x", at(TODAY, 11), orders=NOTHING)
     stopped.ending = STOPPED_BY_SIGNAL
-    assert unusual_in(History(USUAL), stopped, UTC) is None
+    assert unusual_after(History(USUAL), stopped) is None
 
 
 def days_of(*streams: str) -> list[Day]:
@@ -342,7 +348,7 @@ def days_of(*streams: str) -> list[Day]:
 def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gone: str) -> None:
     """Neither a SCHEMA nor a record came: of one stream, or of all."""
     history = History(days_of("orders visits"))
-    found = unusual_in(history, run("now", at(TODAY), **now), UTC)
+    found = unusual_after(history, run("now", at(TODAY), **now))
     assert [(one.rule, one.stream) for one in found] == [
         ("conversions", stream) for stream in gone.split()
     ]
@@ -350,7 +356,7 @@ def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gon
     first.unusual = found
     history = History([*history.days, day(TODAY, first)])
     assert [one.stream for one in unusual_now(history)] == gone.split()
-    again = unusual_in(history, run("again", at(TODAY, 13), **now), UTC)
+    again = unusual_after(history, run("again", at(TODAY, 13), **now))
     assert {one.since for one in again} == {at(TODAY)}
     back = run("back", at(TODAY, 14), orders=orders(), visits=orders())
     assert unusual_now(History([*history.days[:-1], day(TODAY, first, back)])) == []
@@ -364,7 +370,7 @@ def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gon
 def test_the_streams_of_another_loader_are_judged_by_its_own_runs(loaders: tuple[str, ...]) -> None:
     """They come in runs without these streams, or in a daily run that sends all."""
     now = run("now", at(TODAY), orders=orders(0))
-    judged = unusual_in(History(days_of(*loaders)), now, UTC)
+    judged = unusual_after(History(days_of(*loaders)), now)
     assert {one.stream for one in judged} == {"orders"}
 
 
@@ -386,6 +392,6 @@ def test_what_is_usual_again_is_forgotten(stream: str, ending: Ending, is_forgot
 def test_a_line_for_each_rule() -> None:
     """It names all that the rule has found."""
     now = run("now", at(TODAY), orders=orders(0, not_sent={"reason_1": 1, "reason_2": 1}))
-    conversions, reasons = unusual_lines(unusual_in(History(USUAL), now, UTC))
+    conversions, reasons = unusual_lines(unusual_after(History(USUAL), now))
     assert conversions.startswith("orders: unusual: 0 conversions in the last 24 hours")
     assert re.findall(r"reason_\d", reasons) == ["reason_1", "reason_2"]

@@ -9,10 +9,9 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from reporting_support import amount, day, figures, named, on
+from reporting_support import amount, day, figures, named, on, unusual_after
 
 from target_liveintent.reporting.history import Day, History, RunRecord, Unusual
-from target_liveintent.reporting.rules import unusual_in
 
 FIRST_DAY = dt.date(2026, 1, 5)
 _WEEK = (1.1, 1.0, 0.95, 1.0, 1.2, 1.05, 0.7)
@@ -47,7 +46,7 @@ class Shop:
         for hour in range(24):
             one = self._run(hour)
             history = History([*self.days, *([day(self._today(), *runs)] if runs else [])])
-            one.unusual = unusual_in(history, one, dt.timezone.utc) or []
+            one.unusual = unusual_after(history, one) or []
             runs.append(one)
         self.days.append(day(self._today(), *runs))
         return [one.unusual for one in runs]

@@ -3,20 +3,28 @@
 import datetime as dt
 import random
 import re
-from collections import Counter
 from decimal import Decimal
 
 import pytest
-from reporting_support import DOWN, NOW, STOPPED_BY_SIGNAL, overview, random_runs, readable
-
-from target_liveintent.reporting.headline import (
-    EVERYTHING_USUAL,
-    NO_PROBLEM,
-    headline_of,
-    health_line,
+from reporting_support import (
+    DOWN,
+    NOW,
+    STOPPED_BY_SIGNAL,
+    at,
+    causes_in,
+    overview,
+    random_runs,
+    readable,
+    row,
+    rows_of,
+    seen_at,
 )
+
+from target_liveintent.reporting.headline import headline_of, health_line, sentence
 from target_liveintent.reporting.history import Ending
-from target_liveintent.reporting.page import as_lines, page
+from target_liveintent.reporting.ledger import PLACE_WORDS
+from target_liveintent.reporting.page import as_json, as_lines, page
+from target_liveintent.store.places import PLACES
 
 
 def _check(seed: int) -> None:
@@ -25,45 +33,47 @@ def _check(seed: int) -> None:
     runs = [one for one in runs if chance.random() < 0.7]
     for one in runs[-3:]:
         one.ending = chance.choice((*[Ending()] * 3, DOWN, STOPPED_BY_SIGNAL))
-    found = overview(runs, max_age=chance.choice((None, dt.timedelta(hours=5))))
-    hour = NOW.timestamp() // 3600
-    recent = [one for one in runs if hour - 24 < one.ended_at.timestamp() // 3600 <= hour]
-    streams = [one for each in recent for one in each.streams.values()]
-    sent = sum(one.delivered for one in streams)
-    letters: Counter[str] = Counter()
-    for one in streams:
-        letters.update(one.rejected)
-        letters.subtract(one.repeated)
-    worth = sum((one.values["EUR"].total for one in streams if "EUR" in one.values), Decimal(0))
-    both = sum(one.coverage["web"]["both"] for one in streams)
-    missing = sum(one.missing.get("EUR", Decimal(0)) for one in recent)
+    waiting = row(at(chance.randrange(9)), "waiting", chance.randrange(1, 9), 40, days=7)
+    rows = [one for one in [*rows_of(runs), waiting] if chance.random() < 0.9]
+    found = overview(runs, max_age=chance.choice((None, dt.timedelta(hours=5))), rows=rows)
+    rows = [seen_at(one, NOW) for one in rows]
+    recent = [one for one in rows if one.read_at > NOW.timestamp() - 86_400]
+    counts = {place: sum(one.events for one in recent if one.place == place) for place in PLACES}
+    worth = {
+        place: sum(one.value for one in recent if (one.place, one.currency) == (place, "EUR"))
+        for place in PLACES
+    }
 
-    period = found.last_24_hours
-    assert (period.delivered, period.could_not_be_sent) == (sent, sum(letters.values()))
-    assert period.values.get("EUR", 0) == worth
-    assert found.reasons.keys() >= period.not_sent.keys()
-    assert period.missing.get("EUR", 0) == missing
-    assert period.with_both_hashes == both
+    ledger = found.ledger
+    assert {place: getattr(ledger, place) for place in PLACES} == counts
+    for place in ("arrived", "waiting", "replayable", "lost"):
+        assert ledger.values[place].get("EUR", 0) == worth[place]
+    assert sum(day.ledger.read for day in found.days) == sum(one.events for one in rows)
+    assert sum(month.read for month in found.months.values()) == sum(one.events for one in rows)
     (status, said, do), line = headline_of(found), health_line(found)
     text = "\n".join(as_lines(found))
     assert len(text.splitlines()) <= 12
     assert (status == "bad") == bool(found.causes and found.last_run)
     assert not (found.causes and do.startswith("Nothing"))
     assert found.causes or line.startswith(said)
-    if said == EVERYTHING_USUAL:
-        assert {one.verdict for one in found.figures} <= {"as_usual", None}
-        assert do == "Nothing to do."
-    verdict = found.figure("conversions").verdict
-    assert said != "Fewer conversions than usual were sent." or verdict == "low"
-    assert re.search(rf"^{sent:,} conversions? in the last 24 hours", text, re.MULTILINE)
-    assert f"Could not be sent in the last 24 hours: {period.could_not_be_sent:,}" in text
-    assert (f"; value: {missing:.2f} EUR." in text) == bool(missing)
-    if seed % 20 == 0 and "In the last 24 hours" in (shown := readable(page(found))):
-        assert f"Conversions sent\n{sent:,}\n" in shown
-        assert f"Could not be sent\n{period.could_not_be_sent:,}\n" in shown
-        assert (f"\n{missing:.2f} EUR\ntheir value, as far as" in shown) == bool(missing)
+    assert found.causes or line.endswith(sentence(found))
+    assert not (status == "good" and any(one.is_worse for one in found.figures))
+    sums = " + ".join(f"{PLACE_WORDS[place]} {counts[place]:,}" for place in PLACES)
+    assert f"In the last 24 hours: read {sum(counts.values()):,} = {sums}" in text
+    assert (f"lost {worth['lost']:,.2f} EUR" in text) == bool(worth["lost"])
+    said_of_all = re.match(r"(All )?([\d,]+)( of ([\d,]+))? conversions? arrived", sentence(found))
+    if seed % 20 == 0:
+        shown = readable(page(found))
         assert do in shown
-        assert (said if said != NO_PROBLEM else "conversion") in shown
+        assert said in shown
+        assert sentence(found) in shown
+        arrived = re.search(r"\n([\d,]+) arrived", shown)
+        assert said_of_all is None or said_of_all[2] == arrived[1]
+        causes = as_json(found)["causes"]
+        assert len(causes) == len(causes_in(found))
+        assert (
+            Decimal(as_json(found)["ledger"]["values"]["arrived"].get("EUR", 0)) == worth["arrived"]
+        )
 
 
 @pytest.mark.parametrize("group", range(4))

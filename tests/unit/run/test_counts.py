@@ -9,12 +9,12 @@ from fakes import FakeClock
 from syrupy.assertion import SnapshotAssertion
 from unit_support import conversion, order
 
+from target_liveintent.conversions.amounts import Amount
 from target_liveintent.conversions.event_model import DAY, DEAD_LETTERS
 from target_liveintent.failures import CauseHint
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.remarks import UnusableCause
-from target_liveintent.reporting import summary
-from target_liveintent.run.amounts import Amount
+from target_liveintent.run import summary
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.coverage import HOUR, Timing
 from target_liveintent.run.kinds import REPLAY_RUN

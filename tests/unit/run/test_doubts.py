@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from unit_support import DEFAULTS, LI_DID, NOW, TIME, conversion, order, rejection
 
+from target_liveintent.conversions.amounts import OTHERS, Amount
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import Unusable
 from target_liveintent.conversions.event_model import Conversion, Rejection
@@ -15,7 +16,6 @@ from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import NO_IDENTITY, REASONS
 from target_liveintent.remarks import CAREFUL_WAY, COLUMN_UNUSABLE, Shape, UnusableCause
-from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.doubts import slower_way, stream_warnings, what_to_do
 

@@ -8,7 +8,7 @@ from fakes import FakeRun, deliver_all, event, read, refuse, reject, rejection, 
 from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
 from target_liveintent.errors import TooManyRejectedError
-from target_liveintent.reporting import summary
+from target_liveintent.run import summary
 from target_liveintent.run.kinds import REPLAY_RUN, USUAL_RUN, RunKind
 
 # The outcome of each record

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import psycopg
+from unit_support import NOW
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.config import settings_of
@@ -15,8 +16,8 @@ from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Answers, Database, Waiting
 from target_liveintent.store.dead_letters import DeadLetter, imported
+from target_liveintent.store.deduplication import Claim
 from target_liveintent.store.layout import Step
-from target_liveintent.store.ledger import Claim
 from target_liveintent.store.opening import open_database, run_store_in
 from target_liveintent.store.run_store import RunStore
 
@@ -145,11 +146,13 @@ def claim(store: RunStore, number: int, *conversions: Conversion) -> Claim:
     return store.claim({number: conversions})[number]
 
 
-def send(store: RunStore, number: int, *conversions: Conversion) -> list[Conversion]:
+def send(
+    store: RunStore, number: int, *conversions: Conversion, read_at: float = NOW
+) -> list[Conversion]:
     """Send events of which the API confirms all, and return those that had to be sent."""
     mine = claim(store, number, *conversions).mine
     if mine:
-        store.deliver(mine, [1_785_600_000.25] * len(mine))
+        store.deliver(mine, [1_785_600_000.25] * len(mine), read_at)
         store.confirm(number, mine, is_last=True)
     store.write()
     return mine

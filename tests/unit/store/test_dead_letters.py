@@ -40,9 +40,9 @@ def test_a_record_that_is_rejected_again(stores: Stores) -> None:
     """It replaces its row, in the same run and in a later one."""
     for reason in ("invalid_event_time", "invalid_source"):
         store = stores()
-        store.reject(rejection("1"))
-        store.reject(rejection("1", reason))
-        store.reject(rejection("2"))
+        store.reject(rejection("1"), NOW)
+        store.reject(rejection("1", reason), NOW)
+        store.reject(rejection("2"), NOW)
         store.write()
         assert stores.letters() == [("1", reason, 1), ("2", "invalid_event_time", 1)]
 
@@ -51,12 +51,12 @@ def test_a_record_that_is_rejected_again(stores: Stores) -> None:
 def test_whether_an_event_was_refused(stores: Stores, *, is_written: bool) -> None:
     """The newest outcome of the event says so, even before it is written."""
     before = stores()
-    before.reject(rejection("1", "refused_by_api"))
-    before.release()
+    before.reject(rejection("1", "refused_by_api"), NOW)
+    before.release({})
     store = stores()
     mine = claim(store, 0, event("1"), event("2")).mine
     assert [each.was_refused for each in mine] == [True, False]
-    store.reject(rejection("1", "event_too_old"))
+    store.reject(rejection("1", "event_too_old"), NOW)
     store.confirm(0, [], is_last=True)
     if is_written:
         store.write()
@@ -65,34 +65,30 @@ def test_whether_an_event_was_refused(stores: Stores, *, is_written: bool) -> No
 
 
 def test_what_is_missing(stores: Stores) -> None:
-    """Dead letters have the value that an event would have; of rows that come again, none."""
+    """Dead letters have the value that an event would have, if they have a currency, too."""
     columns = [
         {"value": "$12.50", "currency": " eur "},
         {"value": 0.1, "currency": "EUR"},
         {"value": -3, "currency": "USD"},
         *({"value": "x", "currency": "EUR"}, {"value": 5}, {"value": 5, "currency": "?"}, {}),
     ]
-    missing: list[dict[str, Decimal]] = []
-    for _ in range(2):
+    for repeated in (1, 8):
         store = stores()
         for number, one in enumerate(columns):
-            store.reject(rejection(str(number), columns=one))
-        store.reject(rejection("0", columns=columns[0]))
+            store.reject(rejection(str(number), columns=one), NOW)
+        store.reject(rejection("0", columns=columns[0]), NOW)
         store.write()
-        missing.append(store.written_letters.missing)
-        assert store.written_letters.repeated == {"invalid_event_time": 8 if missing[1:] else 1}
-    assert missing == [{"EUR": Decimal("12.60"), "USD": Decimal(-3)}, {}]
-    store.reject(rejection("new", columns=columns[1]))
-    store.claim({})
-    assert store.written_letters.missing == {}  # It is counted when it is written.
-    store.write()
-    assert store.written_letters.missing == {"EUR": Decimal("0.1")}
+        assert store.repeated_letters == {"invalid_event_time": repeated}
+        rows = stores.sql("SELECT value, currency FROM dead_letter WHERE currency IS NOT NULL")
+        values = sorted((currency, Decimal(value)) for value, currency in rows)
+        expected = [("EUR", Decimal("0.1")), ("EUR", Decimal("12.50")), ("USD", Decimal(-3))]
+        assert values == expected
 
 
 def test_what_a_row_has(stores: Stores) -> None:
     """Columns for queries, and the columns of the stream of dead letters as JSON."""
     store = stores(FakeClock())
-    store.reject(rejection("7", columns={"value": "x", "md5": MD5}, detail="no time at all"))
+    store.reject(rejection("7", columns={"value": "x", "md5": MD5}, detail="no time at all"), NOW)
     store.write()
     columns = ", ".join(name for name in DEAD_LETTER.columns if name != "record")
     (row,) = stores.sql(f"SELECT {columns}, CAST(record AS TEXT) FROM dead_letter")  # noqa: S608
@@ -107,7 +103,11 @@ def test_what_a_row_has(stores: Stores) -> None:
         "written_at": 1_785_600_000,
         "window_end": None,
         "run": store.number,
+        "value": None,
+        "currency": None,
         "hashes": MD5[:8],
+        "run_pixel_id": 1,
+        "first_read": NOW,
         "first_run": store.number,
         "first_transaction": 1,
     }
@@ -132,10 +132,10 @@ def test_a_commit_whose_answer_is_lost(
         for event_id, value in (("before", 1), ("own", 2), ("new", 4))
     ]
     earlier = stores()
-    earlier.reject(letters[0])
-    earlier.release()
+    earlier.reject(letters[0], NOW)
+    earlier.release({})
     store = stores(waiting=Waiting(sleep=lambda _: None))
-    store.reject(letters[1])
+    store.reject(letters[1], NOW)
     store.write()
     failure: Exception = psycopg.OperationalError()
     if not stores.is_postgres:
@@ -152,11 +152,10 @@ def test_a_commit_whose_answer_is_lost(
     # A replay rejects the first one again, and so replaces it.
     key = LetterKey(*stores.settings().account, "orders", "before", 1)
     for letter in (msgspec.structs.replace(letters[0], letter=key), *letters[1:]):
-        store.reject(letter)
+        store.reject(letter, NOW)
     store.write()
     assert [event_id for event_id, _, _ in stores.letters()] == ["before", "new", "own"]
-    assert store.written_letters.repeated == {"invalid_event_time": 2}
-    assert store.written_letters.missing == {"EUR": Decimal(2 + 4)}
+    assert store.repeated_letters == {"invalid_event_time": 2}
     store.write(before_state=True)  # All transactions count once.
 
 
@@ -166,16 +165,16 @@ def test_a_delivered_event_deletes_its_letter(stores: Stores, how: str) -> None:
     if how == "sent before":
         send(stores(), 0, event("1"))
     store = stores()
-    store.reject(rejection("1"))
-    store.reject(rejection("1", "mapping_failed", columns={}, keys={"id": 1}))
-    store.reject(rejection("2"))
+    store.reject(rejection("1"), NOW)
+    store.reject(rejection("1", "mapping_failed", columns={}, keys={"id": 1}), NOW)
+    store.reject(rejection("2"), NOW)
     store.write()
     assert stores.letters()[0] == ("1", "mapping_failed", 0)
     assert len(stores.letters()) == 3
     other = stores()
     found = claim(other, 0, event("1"))
     if how != "sent before":
-        other.deliver(found.mine, [0.0])
+        other.deliver(found.mine, [0.0], NOW)
         assert len(stores.letters()) == 3
     other.write()
     assert stores.letters() == [("2", "invalid_event_time", 1)]
@@ -186,10 +185,10 @@ def test_a_letter_that_another_run_writes_too_late(stores: Stores) -> None:
     store, other = stores(), stores()
     mine = claim(store, 0, event("1"), event("2"), event("3")).mine
     for number in "134":  # The other run does so when the reservations have expired.
-        other.reject(rejection(number))
+        other.reject(rejection(number), NOW)
     other.write()
-    store.deliver(mine, [0.0] * 3)
-    store.reject(rejection("3"))  # A newer record with this ID.
+    store.deliver(mine, [0.0] * 3, NOW)
+    store.reject(rejection("3"), NOW)  # A newer record with this ID.
     store.write()
     assert [event_id for event_id, _, _ in stores.letters()] == ["3", "4"]
 
@@ -197,10 +196,10 @@ def test_a_letter_that_another_run_writes_too_late(stores: Stores) -> None:
 def test_which_letters_stay(stores: Stores) -> None:
     """Those of other events; within a transaction, the last outcome counts."""
     store = stores()
-    store.reject(rejection("1"))
-    store.deliver([event("1")], [0.0])
-    store.deliver([event("2")], [0.0])
-    store.reject(rejection("2"))
+    store.reject(rejection("1"), NOW)
+    store.deliver([event("1")], [0.0], NOW)
+    store.deliver([event("2")], [0.0], NOW)
+    store.reject(rejection("2"), NOW)
     others = [event("2", pixel_id=2), event("2", stream="refunds"), event("02")]
     send(store, 0, *others)
     assert stores.letters() == [("2", "invalid_event_time", 1)]
@@ -215,9 +214,9 @@ def test_a_replayed_letter(stores: Stores) -> None:
     keys = [LetterKey("b-1b2c", "a.example", "orders", name, 5) for name in "123"]
     assert [letter.key for letter in letters] == keys
     store.import_letters(letters)
-    store.deliver([event("1", letter=keys[0])], [0.0])
-    store.reject(rejection("2", letter=keys[1], columns={"pixel_id": 1}))
-    store.reject(rejection("3", "expired", letter=keys[2]))
+    store.deliver([event("1", letter=keys[0])], [0.0], NOW)
+    store.reject(rejection("2", letter=keys[1], columns={"pixel_id": 1}), NOW)
+    store.reject(rejection("3", "expired", letter=keys[2]), NOW)
     store.write()
     assert stores.letters() == [("2", "invalid_event_time", 1)]
 
@@ -235,12 +234,12 @@ def test_a_transaction_that_fails(stores: Stores, at: int) -> None:
     """It does nothing but to note what was confirmed; the next one does all of it."""
     store = stores(keep_delivered=True)
     for n in "ab":
-        store.reject(rejection(n))
+        store.reject(rejection(n), NOW)
     store.write()
     mine = claim(store, 0, event("a")).mine
-    store.deliver(mine, [1.0])
+    store.deliver(mine, [1.0], NOW)
     store.confirm(0, mine, is_last=True)
-    store.reject(rejection("c"))
+    store.reject(rejection("c"), NOW)
     before = stores.letters()
     fail_next(store, at)
     with pytest.raises(StorageError):
@@ -258,17 +257,17 @@ def test_each_letter_is_read_once(stores: Stores, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("target_liveintent.store.database._PAGE", 2)
     store = stores()
     for n in range(5):
-        store.reject(rejection(str(n)))
+        store.reject(rejection(str(n)), NOW)
     store.write()
     seen = []
     for found, text in letters_in(store.database):
         seen.append(found.event_id)
         assert json.loads(text)["event_id"] == found.event_id
-        store.reject(rejection(found.event_id, "invalid_source"))
+        store.reject(rejection(found.event_id, "invalid_source"), NOW)
         store.write()
     assert seen == ["0", "1", "2", "3", "4"]
     other = stores()
-    other.reject(rejection("9"))
+    other.reject(rejection("9"), NOW)
     other.write()
     for run, others in ((store, "9"), (other, "01234")):
         letters = letters_in(store.database, run.number)
@@ -279,8 +278,8 @@ def test_export_and_import(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> N
     """Imported letters take the places of those with their keys; addresses are removed again."""
     monkeypatch.setattr("target_liveintent.store.run_store._MOST_IMPORTED", 1)
     store = stores()
-    store.reject(rejection("1"))
-    store.reject(rejection("2", "mapping_failed", columns={}, keys={"id": 2}))
+    store.reject(rejection("1"), NOW)
+    store.reject(rejection("2", "mapping_failed", columns={}, keys={"id": 2}), NOW)
     store.write()
     schema, *exported = letter_messages(text for _, text in letters_in(store.database))
     assert json.loads(schema)["schema"]["properties"].keys() >= {"event_id", "reason", "keys"}
@@ -315,7 +314,7 @@ def test_texts_that_no_database_takes(stores: Stores) -> None:
     stored = {"a\0b": "a\ufffdb", "x": "x", "é": "é"}
     store = stores()
     for text in stored:
-        store.reject(rejection(text))
+        store.reject(rejection(text), NOW)
     store.write()
     assert [name for name, _, _ in stores.letters()] == [*stored.values()]
     send(store, 0, *map(event, stored))
@@ -326,9 +325,9 @@ def test_deleting_by_reason(stores: Stores) -> None:
     """Only the letters of one account and pixel, and those without a pixel."""
     for changes in ({}, {"pixel_id": 2}, {"customer_id": "b-1b2c"}):
         store = stores(**changes)
-        store.reject(rejection("1"))
-        store.reject(rejection("2", "invalid_source"))
-        store.reject(rejection("3", "invalid_pixel_id", columns={"pixel_id": "x"}))
+        store.reject(rejection("1"), NOW)
+        store.reject(rejection("2", "invalid_source"), NOW)
+        store.reject(rejection("3", "invalid_pixel_id", columns={"pixel_id": "x"}), NOW)
         store.write()
     settings = stores.settings()
     for reason, count, left in (
@@ -344,7 +343,7 @@ def test_deleting_by_reason(stores: Stores) -> None:
 def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
     """The next run counts them; so do runs and delivered events go, but no run that is alive."""
     old, alive = stores(keep_delivered=True), stores()
-    old.reject(rejection("bad"))
+    old.reject(rejection("bad"), NOW)
     send(old, 0, event("good"))
     old.finish("done", "{}")
     for days, age, letters, runs in ((10, 10, 1, 3), (1, 11, 0, 3)):
@@ -405,7 +404,7 @@ def test_the_end_of_the_window(
     given = rejection("1", "invalid_source", columns=columns, detail=detail)
     letter = letter_of(given, *WHOSE, "run-1", NOW)
     assert letter.record.get("window_end") == (end and utc(end))
-    row = dict(zip(DEAD_LETTER.columns, (*letter.row(1, NOW), 1, 1), strict=True))
+    row = dict(zip(DEAD_LETTER.columns, (*letter.row(1, NOW), 1, NOW, 1, 1), strict=True))
     assert row["detail"] == letter.record.get("detail") == said
     assert row["window_end"] == imported(letter.record, *WHOSE).window_end == end
 
@@ -439,8 +438,8 @@ def test_values_that_an_index_or_a_column_cannot_hold(stores: Stores) -> None:
     other = f"{long}x"
     store = stores(keep_delivered=True)
     tiny = event(long, value=Decimal("1E-1001"), order_id="a\0b")
-    store.deliver([tiny, event(other, value=Decimal("1E-1000"))], [1.0, 2.0])
-    store.reject(rejection(f"{long}y"))
+    store.deliver([tiny, event(other, value=Decimal("1E-1000"))], [1.0, 2.0], NOW)
+    store.reject(rejection(f"{long}y"), NOW)
     store.write()
     assert stores.sql("SELECT count(*), count(value) FROM delivered") == [(2, 1)]
     ((longest,),) = stores.sql("SELECT max(length(event_id)) FROM delivered")
@@ -453,7 +452,7 @@ def test_a_stream_whose_name_holds_an_address(stores: Stores) -> None:
     """Its letters go; a replay knows them by another name, and the event is the same one."""
     name = "of buyer@example.com"
     store = stores()
-    store.reject(msgspec.structs.replace(rejection("1"), stream=name))
+    store.reject(msgspec.structs.replace(rejection("1"), stream=name), NOW)
     store.write()
     send(stores(), 0, event("1", stream=name))
     assert stores.letters() == []

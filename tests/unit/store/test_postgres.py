@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from fakes import FakeClock
+from fakes import NOW, FakeClock
 from postgres_server import GUARDED, Postgres
 from slow_proxy import SlowProxy
 from store_support import Stores, claim, event, events, rejection, said, send
@@ -92,7 +92,7 @@ def test_the_round_trips_to_a_distant_database(in_database: Stores) -> None:
         mine = claim(store, 0, *events(1_000)).mine
         trips.append(proxy.round_trips)
         store.confirm(0, mine, is_last=True)
-        store.reject(rejection("bad"))
+        store.reject(rejection("bad"), NOW)
         store.write()
         trips.append(proxy.round_trips)
         far.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import NOW
 from store_support import MD5, Stores, claim, event, events, fail_next, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
@@ -99,7 +100,7 @@ def test_nothing_stays_of_a_deleted_row(in_file: Stores) -> None:
     """A person can be forgotten."""
     store, mark = in_file(), "known-by-nobody-else"
     for name in (mark, *map(str, range(1_000))):
-        store.reject(rejection(name))
+        store.reject(rejection(name), NOW)
     store.write()
     send(store, 0, event(mark))
     assert forget_people(store.database, [[MD5]]) == [1_000]
@@ -121,7 +122,7 @@ def test_a_file_that_is_gone(in_file: Stores, tmp_path: Path, how: str) -> None:
     if how == "replaced":
         path.touch()
     with pytest.raises(StorageError, match="was deleted, moved or replaced during the run"):
-        store.write(before_state=True) if how == "moved" else store.release()
+        store.write(before_state=True) if how == "moved" else store.release({})
 
 
 def test_damage_that_is_found_later(in_file: Stores) -> None:
@@ -157,7 +158,7 @@ def send_many(store: RunStore) -> None:
 def fill_the_disk(store: RunStore) -> None:
     """Let a run write more dead letters than the disk has room for."""
     for n in range(900):
-        store.reject(rejection(f"bad {n}", columns={"order_id": "x" * 900}))
+        store.reject(rejection(f"bad {n}", columns={"order_id": "x" * 900}), NOW)
     (((pages,),),) = store.database.transact([Step("PRAGMA page_count")])
     store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
     with pytest.raises(StorageError, match="the disk is full"):
@@ -173,7 +174,7 @@ def test_a_full_disk(in_file: Stores) -> None:
     mine = claim(store, 0, *events(100)).mine
     store.confirm(0, mine, is_last=True)
     fill_the_disk(store)
-    store.release()  # That it fails again is not said twice.
+    store.release({})  # That it fails again is not said twice.
     with pytest.raises(StorageError, match="could not be used at the end"):
         store.finish("failed", "{}")
     assert said(claim(in_file(), 0, *events(100)))[2] == [str(n) for n in range(100)]
@@ -201,7 +202,7 @@ def test_a_full_disk_and_a_lock(in_file: Stores) -> None:
         fill_the_disk(store)
         store.confirm(0, mine, is_last=True)
         other.execute("BEGIN IMMEDIATE")
-        store.release()
+        store.release({})
         assert len(waits) == 1
     assert said(claim(in_file(), 0, *events(3)))[2] == ["0", "1", "2"]
 
@@ -237,7 +238,7 @@ def test_the_reserve(in_file: Stores) -> None:
 def test_reading_changes_nothing(in_file: Stores, is_open: bool) -> None:
     """Also while a run has the store open; a writing statement fails."""
     store = in_file()
-    store.reject(rejection())
+    store.reject(rejection(), NOW)
     store.write()
     if not is_open:
         store.close()

@@ -1,6 +1,6 @@
 """What a new version of the program must know of a store that this version wrote.
 
-These tests share no code with the ledger. If one fails, an upgrade sends every event again: do not
+These tests share no code with the store. If one fails, an upgrade sends every event again: do not
 change what they expect, but the code.
 """
 
@@ -13,17 +13,17 @@ from fakes import FakeClock
 from store_support import Stores, claim, event, said
 
 from target_liveintent.settings import Account
-from target_liveintent.store import ledger
+from target_liveintent.store import deduplication
 from target_liveintent.store.dead_letters import letters_in
+from target_liveintent.store.deduplication import Deduplicator
 from target_liveintent.store.delivered import delivered_in
-from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.opening import open_store
 from target_liveintent.store.runs import runs_in
 
 ACCOUNT = Account("a-1b2c", "conversions.liveintent.com")
 EXPIRES_AT = 0x006A6F6980
-OF_VERSION_2 = Path(__file__).with_name("store_version_2.sql")
-"""A store that version 2 of the layout wrote, as SQL, with the events `order-1` and `order-2`."""
+OF_VERSION_3 = Path(__file__).with_name("store_version_3.sql")
+"""A store that version 3 of the layout wrote, as SQL, with the events `order-1` and `order-2`."""
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_bytes_of_a_key_never_change(
     `printf '%s\0%s\0%s\0%s\0%s' CUSTOMER HOST PIXEL STREAM ID | b2sum -l 88` prints the hash.
     """
     given = event(event_id, pixel_id=pixel_id, stream=stream, expires_at=EXPIRES_AT)
-    assert [key.hex() for key in Ledger(account).keys_of([given])] == [f"006a6f6980{hashed}"]
+    assert [key.hex() for key in Deduplicator(account).keys_of([given])] == [f"006a6f6980{hashed}"]
 
 
 @pytest.mark.parametrize("found_by", ["its hash in memory", "its key in the store"])
@@ -60,9 +60,9 @@ def test_what_an_earlier_version_delivered_is_not_sent_again(
     The run also knows the dead letters, the delivered events and the runs of that version.
     """
     if found_by == "its key in the store":
-        monkeypatch.setattr(ledger, "RECENT", 1)  # The run remembers only `order-2`.
+        monkeypatch.setattr(deduplication, "RECENT", 1)  # The run remembers only `order-2`.
     with contextlib.closing(sqlite3.connect(in_file.place)) as file:
-        file.executescript(OF_VERSION_2.read_text())
+        file.executescript(OF_VERSION_3.read_text())
     settings = in_file.settings(pixel_id=12345)
     with contextlib.closing(open_store(settings, "run-2", FakeClock())) as store:
         names = ["order-1", "order-2", "order-3"]

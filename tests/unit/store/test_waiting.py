@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from fakes import FakeClock
+from fakes import NOW, FakeClock
 from store_support import Stores, claim, event, rejection, said
 
 from target_liveintent.errors import ConfigurationError, StorageError
@@ -45,13 +45,13 @@ def test_a_lock_that_ends(stores: Stores) -> None:
     """The run says once what it waits for, after five seconds; goes on; and does all it must."""
     waits = Waits(seconds=1)
     store = stores(waiting=waits, keep_delivered=True)
-    store.reject(rejection("1"))
-    store.reject(rejection("2"))
+    store.reject(rejection("1"), NOW)
+    store.reject(rejection("2"), NOW)
     store.write()
     end = stores.lock()
     waits.then = lambda: end() if waits.pauses == 6 else None
-    store.deliver([event("1")], [1.0])
-    store.reject(rejection("2", "invalid_source"))
+    store.deliver([event("1")], [1.0], NOW)
+    store.reject(rejection("2", "invalid_source"), NOW)
     assert said(claim(store, 0, event())) == (["1"], [], [])
     reason = REASONS[stores.is_postgres]
     assert waits.warnings == [f"{reason}; the run waits for up to 30 seconds"]
@@ -99,7 +99,7 @@ def test_a_stopped_run_waits_a_little(stores: Stores) -> None:
     assert waits.pauses == 8
     end = stores.lock()
     for _ in range(2):
-        store.reject(rejection())
+        store.reject(rejection(), NOW)
         with pytest.raises(StorageError, match="lock"):
             store.write()
         assert waits.pauses == 8 + 9

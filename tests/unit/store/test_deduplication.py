@@ -23,9 +23,9 @@ from store_support import (
 
 from target_liveintent.conversions import event_model
 from target_liveintent.errors import StorageError
-from target_liveintent.store import ledger, unwritten
+from target_liveintent.store import deduplication, unwritten
 from target_liveintent.store.database import Answers, Step, Waiting
-from target_liveintent.store.ledger import LAPSE_SECONDS
+from target_liveintent.store.deduplication import LAPSE_SECONDS
 from target_liveintent.store.questions import FIND_EVENTS
 from target_liveintent.store.run_store import RunStore
 
@@ -37,7 +37,7 @@ def test_the_next_run_knows_what_was_sent(stores: Stores) -> None:
     first = stores()
     claimed = claim(first, 1, event("first"))
     assert (said(claimed), claimed.conflicts) == ((["first"], [], []), 0)
-    first.release()
+    first.release({})
     assert ids(send(stores(), 0, *events(3))) == ["0", "1", "2"]
     other = stores()
     assert said(claim(other, 7, *events(1, 5))) == (["3", "4"], [], ["1", "2"])
@@ -48,9 +48,9 @@ def test_the_next_run_knows_what_was_sent(stores: Stores) -> None:
 @pytest.mark.parametrize("count", [0, 1, 901, 2_001])
 def test_keys_of_a_step(stores: Stores, count: int) -> None:
     """All that were put are found, with the run that put them last; a key may come twice."""
-    keys = [n.to_bytes(ledger.KEY_BYTES, "big") for n in range(count)]
+    keys = [n.to_bytes(deduplication.KEY_BYTES, "big") for n in range(count)]
     puts = [Step(unwritten.PUT_EVENTS, [n], keys=k) for n, k in ((1, keys * 2), (2, keys[-1:]))]
-    find = Step(FIND_EVENTS, keys=[b"\xff" * ledger.KEY_BYTES, *keys])
+    find = Step(FIND_EVENTS, keys=[b"\xff" * deduplication.KEY_BYTES, *keys])
     *_, found = stores.database().transact([*puts, find])
     assert sorted(found) == [(key, 1 + (key == keys[-1])) for key in keys]
 
@@ -68,7 +68,7 @@ def test_other_events(stores: Stores) -> None:
 def test_a_changed_record(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest events are known whatever changed; older ones if their time did not."""
     send(stores(), 0, event("old", expires_at=LATER - 100), event("new"))
-    monkeypatch.setattr(ledger, "RECENT", 1)
+    monkeypatch.setattr(deduplication, "RECENT", 1)
     changed = (event("old", expires_at=LATER - 101), event("new", expires_at=LATER + 5))
     assert said(claim(stores(), 0, *changed, event("old", expires_at=LATER - 100))) == (
         ["old"],
@@ -101,7 +101,7 @@ def test_events_that_differ(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_memory(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run remembers of its events does not grow with their number: the newest of them."""
-    monkeypatch.setattr(ledger, "RECENT", 1_200)
+    monkeypatch.setattr(deduplication, "RECENT", 1_200)
     store = stores()
     blocks = []
     for number in range(31):
@@ -114,7 +114,7 @@ def test_memory(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_forgotten_first(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on knows the newest events of the runs before it the longest."""
-    monkeypatch.setattr(ledger, "RECENT", 100)
+    monkeypatch.setattr(deduplication, "RECENT", 100)
     send(stores(), 0, *(event(f"old {n}", expires_at=LATER - 200 + n) for n in range(100)))
     store = stores()
     for number in range(2):
@@ -151,7 +151,7 @@ def test_two_runs(stores: Stores) -> None:
     one.confirm(0, mine[1:2], is_last=True)
     one.write()
     assert said(claim(two, 2, *events(3))) == (["2"], [], ["0", "1"])
-    two.release()
+    two.release({})
     assert said(claim(one, 1, *events(5))) == (["2", "3", "4"], [], ["0", "1"])
 
 
@@ -246,12 +246,12 @@ def test_a_store_that_has_lost_what_was_written(stores: Stores, what: str, when:
         "claim": lambda: claim(store, 2, event("3")),
         "write": store.write,
         "STATE": lambda: store.write(before_state=True),
-        "the end": store.release,
+        "the end": lambda: store.release({}),
     }
     with pytest.raises(StorageError, match=r"has lost what this run wrote.*--full-refresh"):
         go_on[when]()
     with contextlib.suppress(StorageError):
-        store.release()
+        store.release({})
     assert said(claim(stores(), 0, *events(1, 3))) == ([], [], ["1", "2"])
 
 
@@ -305,8 +305,8 @@ def test_what_others_write_loses_nothing(stores: Stores) -> None:
         fail_next(one, 4)
         with pytest.raises(StorageError, match="no_such_table"):
             one.write(before_state=True)
-    one.release()
-    two.release()
+    one.release({})
+    two.release({})
     assert stores.sql("SELECT transactions FROM run ORDER BY started_at") == [(7,), (7,)]
 
 
@@ -332,7 +332,7 @@ def test_a_run_that_was_suspended(stores: Stores, how: str) -> None:
         with pytest.raises(StorageError, match="because the run was suspended for long"):
             one.write()
         assert one.reserved_until < clock.now  # Until the run has ended, its threads ask for it.
-        one.release()
+        one.release({})
         return
     one.write()
     assert said(claim(two, 1, *events(2))) == ([], ["0", "1"], [])
@@ -363,7 +363,7 @@ def test_an_answer_that_comes_late(stores: Stores, is_renewal: bool) -> None:
     with pytest.raises(StorageError, match="because the run was suspended for long"):
         claim(one, 0, event())
     assert one.reserved_until < clock.now
-    one.release()
+    one.release({})
 
 
 def late_answers(store: RunStore, clock: FakeClock, seconds: Iterable[float]) -> None:
@@ -428,7 +428,7 @@ def test_sending_again(stores: Stores) -> None:
     again = stores(send_again=True)
     assert ids(send(again, 0, event("0"))) == ["0"]
     assert said(claim(again, 1, *events(3))) == (["1", "2"], [], ["0"])
-    again.release()
+    again.release({})
     assert said(claim(stores(), 0, *events(3))) == (["2"], [], ["0", "1"])
     third = stores(send_again=True)
     assert ids(claim(third, 0, event("0")).mine) == ["0"]
@@ -444,5 +444,5 @@ def test_a_claim_that_fails(stores: Stores, at: int) -> None:
     with pytest.raises(StorageError, match="no_such_table"):
         claim(store, 1, *events(1, 4))
     assert said(claim(other, 0, *events(4))) == (["2", "3"], [], ["0", "1"])
-    other.release()
+    other.release({})
     assert said(claim(store, 2, *events(1, 4))) == (["2", "3"], [], ["1"])

@@ -1,10 +1,10 @@
-"""Measures what an event costs, by the number of keys in the ledger of the store.
+"""Measures what an event costs, by the number of confirmed events in the store.
 
-    python -m benchmarks.ledger [--keys 50000000] [--folder FOLDER] [--url postgresql://…]
+    python -m benchmarks.deduplication [--keys 50000000] [--folder FOLDER] [--url postgresql://…]
 
 The file with many keys takes 1.4 GB in the folder, and about a minute to write. With a URL, a
 store in that database is measured as well; it stays there. Writes
-`benchmarks/ledger.json`, from which docs/performance.md is generated.
+`benchmarks/deduplication.json`, from which docs/performance.md is generated.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from benchmarks.processes import FailedRunError
 from target_liveintent.config import settings_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
-from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES
+from target_liveintent.store.deduplication import HASH_BYTES, TIME_BYTES
 from target_liveintent.store.opening import open_database, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RESULTS = Path(__file__).with_name("ledger.json")
+RESULTS = Path(__file__).with_name("deduplication.json")
 _STREAMS = {
     "by_time": Stream(100_000, by_time=True),
     "in_any_order": Stream(100_000),
@@ -44,7 +44,7 @@ _SECONDS = 30 * 86_400
 
 
 class Measured(msgspec.Struct):
-    """The content of `ledger.json`.
+    """The content of `deduplication.json`.
 
     Attributes:
         machine: The machine and the day.
@@ -168,19 +168,21 @@ def opening_ms(path: Path) -> float:
         store = open_store(_settings(path), new_run_id())
         store.claim({0: [event]})
         seconds.append(time.perf_counter() - start)
-        store.release()
+        store.release({})
         store.close()
     return statistics.median(seconds) * 1_000
 
 
 def main() -> int:
     """Measure, and write and print the results; return the exit code."""
-    parser = argparse.ArgumentParser(prog="scripts/benchmark --ledger", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="scripts/benchmark --deduplication", allow_abbrev=False)
     parser.add_argument("--keys", type=int, default=50_000_000, help="keys in the large file")
     parser.add_argument("--folder", help="in which folder to put it, in a new subfolder")
     parser.add_argument("--url", help="a PostgreSQL database to measure as well")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="liveintent-ledger-", dir=given.folder) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="liveintent-deduplication-", dir=given.folder
+    ) as folder:
         try:
             measured = measure(Path(folder), given.keys, given.url)
         except FailedRunError as error:

@@ -5,12 +5,14 @@ These figures show a wrong unit: cents that were taken for euros make a high ave
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal, localcontext
 
 import msgspec
 
 from target_liveintent.conversions.coerce import exact
+from target_liveintent.conversions.event_model import Event
 
 MOST_CURRENCIES = 50
 """For so many currencies, a run keeps separate figures."""
@@ -74,6 +76,16 @@ def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
 
 Amounts = dict[str, Amount]
 """Figures about the values of conversions, by currency; the empty text means no currency."""
+
+
+def amounts_of(events: Sequence[Event]) -> dict[str, Amount]:
+    """Return the figures of the values of events, by currency; empty means no currency."""
+    values: defaultdict[str, list[float | Decimal]] = defaultdict(list)
+    for event in events:
+        purchase = event.purchase_data
+        if purchase.value is not None:
+            values[purchase.currency or ""].append(purchase.value)
+    return {currency: Amount.of(of_currency) for currency, of_currency in values.items()}
 
 
 def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:

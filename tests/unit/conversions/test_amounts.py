@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from unit_support import conversion, order
 
-from target_liveintent.conversions.coerce import DECIMALS
-from target_liveintent.run.amounts import (
+from target_liveintent.conversions.amounts import (
     MOST_CURRENCIES,
     OTHERS,
     Amount,
@@ -18,6 +17,7 @@ from target_liveintent.run.amounts import (
     currency_figures,
     money,
 )
+from target_liveintent.conversions.coerce import DECIMALS
 from target_liveintent.run.counts import StreamCounts, add
 
 
@@ -118,6 +118,8 @@ def test_averages(values: list[Any], average: str) -> None:
 def test_usual_amounts_are_added_up_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of amounts with cents, only the lowest and the highest become exact numbers one by one."""
     made: list[float] = []
-    monkeypatch.setattr("target_liveintent.run.amounts.exact", lambda one: made.append(one) or one)
+    monkeypatch.setattr(
+        "target_liveintent.conversions.amounts.exact", lambda one: made.append(one) or one
+    )
     assert Amount.of([12.25, 0.1, 99.99]).total == Decimal("112.34")
     assert made == [0.1, 99.99]

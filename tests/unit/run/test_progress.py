@@ -9,8 +9,8 @@ from fakes import FakeClock
 from unit_support import NOW
 
 from target_liveintent.delivery.batch import DeliveryStatus
-from target_liveintent.reporting.progress import Progress
 from target_liveintent.run.counts import ReservedByOther, RunCounts
+from target_liveintent.run.progress import Progress
 
 STATUS = DeliveryStatus(batches=4, waiting=1)
 LOGGER = logging.getLogger("test")

@@ -1,4 +1,4 @@
-"""The ledger: reservations of events that runs send now, and which events were delivered.
+"""Recognizes events that were sent before, and reserves the events that a run sends now.
 
 Events come again after a crash between sending and STATE, after a canary, from a tap that repeats
 rows, or in two runs at a time. So a run reserves events before it sends them, and the reservation
@@ -45,7 +45,7 @@ dict for 2,500 hashes takes half the memory of one for 2,800.)"""
 
 
 class Claim(NamedTuple):
-    """What the ledger says about the events of a batch."""
+    """What a run does with the events of a batch."""
 
     mine: list[Conversion]  # Events that this run must send now.
     waiting: list[Conversion]  # Events that this or another run is sending: ask again.
@@ -55,7 +55,7 @@ class Claim(NamedTuple):
     conflicts: int = 0  # How many of `sent` differ from what this run sent with their IDs.
 
 
-class Ledger:
+class Deduplicator:
     """Decides which events a run sends, from what it remembers and what the store says.
 
     Args:
@@ -87,13 +87,23 @@ class Ledger:
             event = conversion.event
             if conversion.stream != stream or event.pixel_id != pixel_id:
                 stream, pixel_id = conversion.stream, event.pixel_id
-                common = self._account.copy()
-                # (A dead letter, and so a replay, has the name of the stream without addresses.)
-                common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
+                common = self._common_hash(stream, pixel_id)
             hashed = common.copy()
             hashed.update(event.event_id.encode())
             keys.append(conversion.expires_at.to_bytes(TIME_BYTES, "big") + hashed.digest())
         return keys
+
+    def hash_of(self, stream: str, pixel_id: int, event_id: str) -> bytes:
+        """Return the hash of what identifies an event, as in its key."""
+        hashed = self._common_hash(stream, pixel_id)
+        hashed.update(event_id.encode(errors="replace"))
+        return hashed.digest()
+
+    def _common_hash(self, stream: str, pixel_id: int) -> blake2b:
+        hashed = self._account.copy()
+        # (A dead letter, and so a replay, has the name of the stream without addresses.)
+        hashed.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
+        return hashed
 
     def divide(
         self,

@@ -1,0 +1,109 @@
+"""The ledger: where the events are now that were first read in a period.
+
+The store counts the events by the quarter of an hour in which they were first read. Nothing here
+adds up runs, so that a ledger is right after a replay, a failed run and a killed run.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from decimal import Context, Decimal
+
+import msgspec
+
+from target_liveintent.conversions.event_model import DAY
+from target_liveintent.store.dead_letters import utc_moment
+from target_liveintent.store.places import LEFT_OUT, LOST, PLACES, REPLAYABLE, PlaceRow
+
+PLACE_WORDS = dict(
+    zip(PLACES, ("arrived", "waits", "can be replayed", "lost", "left out"), strict=True)
+)
+"""What the page, the texts and the log call each place."""
+NOT_ARRIVED = (REPLAYABLE, LOST)
+"""The places of the records that became dead letters."""
+_digits = Context(prec=100)
+"""Exact, because every sum of amounts has fewer digits."""
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """How many events are in each place. Whatever is given, `read` is their sum.
+
+    Attributes:
+        values: The sum of the values by place and currency, in the order of the currencies' codes.
+            A value without a currency has an empty code. Nobody wants to send what is left out, so
+            its values count nowhere.
+        until: When the first window closes of what waits or can be replayed.
+    """
+
+    read: int = 0
+    arrived: int = 0
+    waiting: int = 0
+    replayable: int = 0
+    lost: int = 0
+    left_out: int = 0
+    values: dict[str, dict[str, Decimal]] = {}
+    until: dt.datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Add the places up."""
+        msgspec.structs.force_setattr(self, "read", sum(getattr(self, place) for place in PLACES))
+
+    @property
+    def to_send(self) -> int:
+        """How many events should arrive: all but those that are left out."""
+        return self.read - self.left_out
+
+    @property
+    def words(self) -> str:
+        """The sum: "read 3 = arrived 1 + waits 2 + can be replayed 0 + lost 0 + left out 0"."""
+        parts = (f"{name} {getattr(self, place):,}" for place, name in PLACE_WORDS.items())
+        return f"read {self.read:,} = {' + '.join(parts)}"
+
+    @property
+    def not_arrived(self) -> int:
+        """How many events became dead letters and did not arrive later."""
+        return self.replayable + self.lost
+
+
+def ledger_of(rows: Iterable[PlaceRow]) -> Ledger:
+    """Return the ledger of what the store counts."""
+    counts = dict.fromkeys(PLACES, 0)
+    values: dict[str, dict[str, Decimal]] = {place: {} for place in PLACES if place != LEFT_OUT}
+    ends = []
+    for row in rows:
+        counts[row.place] += row.events
+        if row.place in values and (row.currency or row.value):
+            sums = values[row.place]
+            sums[row.currency] = _digits.add(sums.get(row.currency, Decimal(0)), row.value)
+        if row.until is not None:
+            ends.append(row.until)
+    values = {place: dict(sorted(sums.items())) for place, sums in values.items()}
+    return Ledger(**counts, values=values, until=utc_moment(min(ends)) if ends else None)
+
+
+def rows_by_day(rows: Iterable[PlaceRow], zone: dt.tzinfo | None) -> dict[dt.date, list[PlaceRow]]:
+    """Return rows by the day in a zone on which their events were first read."""
+    by_time: dict[int, list[PlaceRow]] = {}
+    for row in rows:
+        by_time.setdefault(row.read_at, []).append(row)
+    by_day: dict[dt.date, list[PlaceRow]] = {}
+    for read_at, of_time in by_time.items():
+        day = dt.datetime.fromtimestamp(read_at, zone).date()
+        by_day.setdefault(day, []).extend(of_time)
+    return by_day
+
+
+def of_24_hours(rows: Iterable[PlaceRow], end: float) -> list[PlaceRow]:
+    """Return the rows of the quarters of an hour that began in the 24 hours before a Unix time."""
+    return [row for row in rows if end - DAY < row.read_at <= end]
+
+
+def not_arrived_by_reason(rows: Sequence[PlaceRow]) -> dict[str, int]:
+    """Return why events became dead letters and did not arrive later; the most come first."""
+    reasons = Counter[str]()
+    for row in rows:
+        if row.place in NOT_ARRIVED:
+            reasons[row.reason] += row.events
+    return dict(reasons.most_common())
