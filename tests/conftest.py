@@ -22,6 +22,7 @@ from needs import pytest_runtest_setup
 from postgres_server import Postgres, running
 from xdist.scheduler import LoadScopeScheduling
 
+from target_liveintent.privacy import redaction
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _forget_secrets() -> Iterator[None]:
+    """Forget the tokens and passwords of a test: a process of tests would have thousands."""
+    yield
+    redaction._secrets.clear()  # noqa: SLF001 (no program forgets them)
+    redaction._secret_spellings.cache_clear()  # noqa: SLF001
 
 
 class ByFile(LoadScopeScheduling):

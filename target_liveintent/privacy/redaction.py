@@ -106,7 +106,9 @@ def hide_token(token: str) -> None:
 
 
 _ESCAPED_LETTER = re.compile(
-    r"&#|(?:\\(?:u00|x)|%(?:25)*)(?:3\d|[46][1-9a-f]|[57][\da])", re.IGNORECASE
+    r"(?:\\(?:u00|x)|%(?:25)*|&#x0*)(?:3\d|[46][1-9a-f]|[57][\da])"
+    r"|&#0*(?:4[89]|5[0-7]|6[5-9]|[78]\d|9[0789]|1[01]\d|12[0-2]);",
+    re.IGNORECASE,
 )
 """An escape that may stand for an ASCII letter or a digit, which needs no escape."""
 
