@@ -135,7 +135,7 @@ def measure(folder: Path, keys: int, url: str | None = None) -> Measured:
 
 def fill(path: Path, count: int) -> None:
     """Write a store with so many keys, the newest of which expire in a week."""
-    open_database(_settings(path)).close()
+    open_database(_settings(path).storage).close()
     db = sqlite3.connect(path)
     db.execute("PRAGMA journal_mode = OFF")
     db.execute("PRAGMA synchronous = OFF")
@@ -165,7 +165,7 @@ def opening_ms(path: Path) -> float:
     seconds = []
     for _ in range(_RUNS):
         start = time.perf_counter()
-        store = open_store(_settings(path), new_run_id())
+        store = open_store(_settings(path).storage, new_run_id())
         store.claim({0: [event]})
         seconds.append(time.perf_counter() - start)
         store.release({})

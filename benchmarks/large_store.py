@@ -118,7 +118,7 @@ def settings_for(place: str) -> Settings:
 
 def fill(place: str, size: Size, now: int) -> None:
     """Write the rows of a year into a new store."""
-    open_database(settings_for(place)).close()
+    open_database(settings_for(place).storage).close()
     in_postgres = "://" in place
     numbers = _NUMBERS_IN_POSTGRES if in_postgres else _NUMBERS_IN_SQLITE
     cases = " ".join(f"WHEN {number} THEN '{reason}'" for number, reason in enumerate(REASONS))
@@ -210,7 +210,7 @@ def start_seconds(place: str) -> float:
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
-        store = open_store(settings_for(place), new_run_id())
+        store = open_store(settings_for(place).storage, new_run_id())
         seconds.append(time.perf_counter() - began)
         store.close(forget=True)
     return min(seconds)

@@ -29,7 +29,7 @@ from target_liveintent.privacy.suppression import Person, Suppressions, people_i
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import read_history, recent_places
 from target_liveintent.reporting.ledger import ledger_of
-from target_liveintent.run.replay import ReplayChoice, ReplayConverter
+from target_liveintent.run.replay_converter import ReplayChoice, ReplayConverter
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
 from target_liveintent.singer.exit_codes import log_unhandled, readable_failures
@@ -143,10 +143,10 @@ def _opened(
     needless = {**_NO_TOKEN, "metrics_path": None, "report_path": None}
     given = _given(files)
     settings = config.settings_of(given.values | needless | options, given.unknown_variables)
-    database = open_for_reading(settings)
+    database = open_for_reading(settings.storage)
     if to_change and not database.is_new:
         database.close()
-        database = open_database(settings)
+        database = open_database(settings.storage)
     with contextlib.closing(database):
         yield settings, database
 

@@ -47,9 +47,13 @@ class DeliverySettings(NamedTuple):
 
     api_url: str
     customer_id: str
+    batch_size_rows: int
+    max_concurrent_requests: int
+    max_requests_per_minute: int | None
+    flush_interval_seconds: int
     request_timeout_seconds: int
     max_retry_seconds: int
-    flush_interval_seconds: int
+    dry_run: bool
 
 
 class RunSettings(NamedTuple):
@@ -73,6 +77,27 @@ class Account(NamedTuple):
     def words(self) -> str:
         """The account in words: "a-1b2c at api.example.com"."""
         return f"{self.customer_id} at {self.host}"
+
+
+class StoreSettings(msgspec.Struct, frozen=True):
+    """The settings that the store needs; `Settings` explains each setting."""
+
+    place: str
+    account: Account
+    events: EventDefaults
+    keep_delivered: bool
+    history_days: int
+    max_retry_seconds: int
+    dry_run: bool
+
+    def __repr__(self) -> str:
+        """Return only the account, because the URL of a database may contain a password."""
+        return f"StoreSettings(account={self.account!r})"
+
+    @property
+    def is_on_server(self) -> bool:
+        """Whether the store is a PostgreSQL database; otherwise, it is an SQLite file."""
+        return is_url(self.place)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -201,11 +226,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return self.api_url.replace("{customer_id}", self.customer_id)
         return f"{self.api_url.rstrip('/')}/conversions/{self.customer_id}"
 
-    @property
-    def has_database_server(self) -> bool:
-        """Whether the store is a PostgreSQL database; otherwise, it is an SQLite file."""
-        return is_url(self.store)
-
     @functools.cached_property
     def account(self) -> Account:
         """The account that the run sends events to."""
@@ -217,9 +237,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return DeliverySettings(
             self.api_url,
             self.customer_id,
+            self.batch_size_rows,
+            self.max_concurrent_requests,
+            self.max_requests_per_minute,
+            self.flush_interval_seconds,
             self.request_timeout_seconds,
             self.max_retry_seconds,
-            self.flush_interval_seconds,
+            self.dry_run,
+        )
+
+    @property
+    def storage(self) -> StoreSettings:
+        """The settings that the store needs."""
+        return StoreSettings(
+            self.store,
+            self.account,
+            self.events,
+            self.keep_delivered,
+            self.history_days,
+            self.max_retry_seconds,
+            self.dry_run,
         )
 
     @property

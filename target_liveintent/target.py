@@ -32,7 +32,7 @@ from target_liveintent.reporting import history
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run import store_warnings
 from target_liveintent.run.kinds import REPLAY_RUN, kind_of_run
-from target_liveintent.run.replay import ReplayChoice, ReplayConverter
+from target_liveintent.run.replay_converter import ReplayChoice, ReplayConverter
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer.batch_files import process_batch
@@ -107,12 +107,12 @@ class TargetLiveIntent(Target):
         client = client_of(settings, self.logger)
         program = f"{self.name} {__version__}"
         self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
-        delivery = delivery_of(settings, client, SYSTEM_CLOCK)
+        delivery = delivery_of(settings.delivery, client, SYSTEM_CLOCK)
         self._store = open_store(
-            settings, self.run_id, kind=kind.name, waiting=waiting, send_again=send_again
+            settings.storage, self.run_id, kind=kind.name, waiting=waiting, send_again=send_again
         )
         now = SYSTEM_CLOCK.time()
-        for warning in store_warnings.warnings_at_start(self._store, settings, kind, now):
+        for warning in store_warnings.warnings_at_start(self._store, settings.storage, kind, now):
             self.logger.warning(warning)
         parts = RunParts(
             SYSTEM_CLOCK,

@@ -15,7 +15,7 @@ from target_liveintent.conversions.coerce import exact
 from target_liveintent.conversions.event_model import Event
 
 MOST_CURRENCIES = 50
-"""For so many currencies, a run keeps separate figures."""
+"""The number of currencies for which a run keeps separate figures."""
 OTHERS = "others"
 """The key for all further currencies together, for which only conversions are counted."""
 _WHOLE_FROM = 10_000

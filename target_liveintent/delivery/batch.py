@@ -228,7 +228,7 @@ class BatchDelivery:
             part = Part([events[place]], letters)
         self.parts.insert(0, part)
 
-    def prove_refusals(self) -> None:
+    def settle_refused(self) -> None:
         """Add the refused events to the undelivered events of the result."""
         self.result.undelivered += self.refused
         self.refused = []

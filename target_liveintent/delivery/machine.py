@@ -286,7 +286,7 @@ class DeliveryMachine:
 
     def _finish_batches(self) -> None:
         """Put the results of batches that ended, and of delivered parts, into `finished`."""
-        self._prove_refusals()
+        self._settle_refused()
         self._leave_letters()
         if self._input.has_ended and self._failure is None and self._queue.batches_to_send == 0:
             self._end_input()
@@ -298,11 +298,11 @@ class DeliveryMachine:
             elif delivery.result.delivered:
                 self.finished.append(delivery.result.split_off())
 
-    def _prove_refusals(self) -> None:
+    def _settle_refused(self) -> None:
         """Give refused events their outcome if the API accepted a request that was made later."""
         for delivery in self._queue:
             if delivery.refused and self._refusals.accepted_after(delivery.refused_at or 0):
-                delivery.prove_refusals()
+                delivery.settle_refused()
 
     def _leave_letters(self) -> None:
         """Stop sending events that have dead letters, if the API has long refused such events."""
@@ -325,7 +325,7 @@ class DeliveryMachine:
         self._refusals.unproven += undecided
         for delivery in unproven:
             delivery.result.unproven += len(delivery.refused)
-            delivery.prove_refusals()
+            delivery.settle_refused()
 
     def _finish(self, delivery: BatchDelivery) -> None:
         """Finish a batch; its last result has the failure if an event has no outcome."""

@@ -21,7 +21,7 @@ from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError
 from target_liveintent.failures import Failure, FailureCode
-from target_liveintent.settings import Settings
+from target_liveintent.settings import DeliverySettings
 from target_liveintent.system import free_descriptors
 
 _FEWEST_EVENTS_TO_COMPARE = 1_600  # The pool holds at least these if the API refuses events.
@@ -278,7 +278,7 @@ def most_connections(wanted: int) -> int:
 
 
 def delivery_of(
-    settings: Settings,
+    settings: DeliverySettings,
     client: Client | DryClient,
     clock: Clock,
     refusals: Refusals | None = None,
@@ -289,5 +289,5 @@ def delivery_of(
     batches = most_batches(settings.max_concurrent_requests, settings.batch_size_rows)
     per_minute = None if settings.dry_run else settings.max_requests_per_minute
     pace = Pace(connections, per_minute=per_minute, tasks=tasks)
-    machine = DeliveryMachine(settings.delivery, pace, refusals or Refusals(), batches)
+    machine = DeliveryMachine(settings, pace, refusals or Refusals(), batches)
     return DeliveryPool(machine, client, clock, connections)

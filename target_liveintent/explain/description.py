@@ -50,7 +50,7 @@ _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
 MAX_RECORDS = 10_000
-"""The greatest number of records that `explain` reads. Reading so many records takes seconds."""
+"""The greatest number of records that `explain` reads. Reading them takes seconds."""
 
 
 class Explained(msgspec.Struct):

@@ -217,7 +217,7 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[Change]:
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Something that conversions of some sources lack: `missing` of so many conversions."""
+    """Something that conversions of some sources lack: `missing` of all conversions."""
 
     lack: str
     sources: tuple[str, ...]

@@ -284,7 +284,7 @@ def read_history(
 def recent_places(
     database: Database, settings: Settings, now: float, days: int = DAYS_READ
 ) -> list[PlaceRow]:
-    """Read where the events of the account and the pixel are now that were read in so many days.
+    """Read where the events of the account and the pixel are now that were read in the last `days`.
 
     Raises:
         StorageError: If the store cannot be read.

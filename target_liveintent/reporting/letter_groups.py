@@ -15,7 +15,7 @@ import msgspec
 from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.reporting.ledger import Ledger
-from target_liveintent.run.replay import ReplayConverter
+from target_liveintent.run.replay_converter import ReplayConverter
 from target_liveintent.store import dead_letters
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import LetterGroup, utc
@@ -25,9 +25,9 @@ PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cann
 """What a replay with these settings does with a dead letter."""
 _MOST_EXAMPLES = 3
 _MOST_JUDGED = 5_000
-"""So many dead letters are read, in about a second."""
+"""The number of dead letters that are read; this takes about a second."""
 _MOST_GROUPS_JUDGED = 200
-"""Of so many groups, the largest ones, dead letters are read. Each group takes a query."""
+"""Dead letters are read of this number of groups, the largest ones. Each takes a query."""
 _LONGEST_TEXT = 300
 """How many characters of a value are shown."""
 _UNKNOWN = (

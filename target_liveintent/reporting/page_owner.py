@@ -11,7 +11,7 @@ from target_liveintent.settings import Account
 
 _OWNER = re.compile('<meta name="target-liveintent" content="([^"]*)">')
 _HEAD_CHARACTERS = 2_000
-"""The owner is within so many characters from the beginning of a page."""
+"""The owner of a page is within this number of characters from its beginning."""
 
 
 def owner_of(account: str, pixel_id: int | None) -> str:

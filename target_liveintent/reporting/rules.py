@@ -66,8 +66,8 @@ _NEW_SHARE, _KNOWN_SHARE = 0.05, 0.005
 """A currency is new if at least the first share of the conversions has it now, and less than the
 second share had it before."""
 _RARE_PROBABILITY = 1e-3
-"""A count is unusual if its probability is below this: of so few conversions, even on a holiday, or
-of so many dead letters."""
+"""A count of conversions (also on a holiday) or of dead letters is unusual if a count as extreme as
+this one is less probable."""
 _VERY_RARE_PROBABILITY = 1e-6
 """A share is unusual if its probability is below this. A run judges up to a dozen shares."""
 _MOST_CERTAIN_SHARE = 0.95
@@ -103,7 +103,7 @@ def slow_decline(case: Case) -> Iterator[Finding]:
 
 
 def _declines(now: StreamCounts, before: StreamCounts, weeks: int) -> Iterator[Finding]:
-    """Yield what declined since a week that was so many weeks before."""
+    """Yield what declined since the week that was `weeks` weeks earlier."""
     count, expected = now.delivered, before.delivered
     is_rare = chance_of_so_few(count, expected * _HOLIDAY_RATIO) < _RARE_PROBABILITY
     if count < expected * _DECLINED_RATIO and is_rare:

@@ -22,7 +22,8 @@ _LEAST_WEEKDAYS = 4
 """The least Mondays that show what is usual on a Monday; with fewer, all days count."""
 
 _WEEKS_COMPARED = (0, 4, 8)
-"""The weeks that show a slow trend: the last one, and so many weeks before it."""
+"""The weeks that are compared to find a slow trend: the last one, and the ones before by this
+number of weeks."""
 _LEAST_DAYS_OF_WEEK = 5
 """A pipeline may run on working days alone."""
 

@@ -33,8 +33,8 @@ _LEAST_EVENTS = 5
 _MOST_SOURCES = 5
 """The most values of the column `source` that are shown."""
 _SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
-"""If more than this share of the records, and at least so many, take the slower way, the log gives
-their number."""
+"""If more than this share of the records, and at least this number, take the slower way, the log
+gives their number."""
 
 
 class Doubt(msgspec.Struct, frozen=True):

@@ -16,12 +16,12 @@ _LONGEST_ANSWER_SECONDS = 5.0
 """After a slow answer, the pause is no longer than this. The run may only have been suspended, and
 it must renew its reservations before it sends more."""
 _WRITE_SECONDS = 0.5
-"""After so many seconds, the store writes the new outcomes."""
+"""How often the store writes the new outcomes."""
 _MOST_UNWRITTEN = 8_000
 """How many outcomes may wait in memory. To write many together saves time: a database writes whole
 pages, and the keys of events in random order are each on another page."""
 _LETTER_OUTCOMES = 4
-"""A dead letter counts as so many outcomes, because it takes more memory."""
+"""A dead letter counts as this number of outcomes, because it takes more memory."""
 
 
 class Outcomes(Protocol):

@@ -33,10 +33,10 @@ _ROOM_SECONDS = 0.05
 """Seconds between two checks whether delivery has room. After a fault, delivery has room for more
 batches, although no result has come."""
 _RESERVED_AT_ONCE = 8
-"""The run asks the store about so many full batches at once: one transaction costs less than
-several."""
+"""The number of full batches about which the run asks the store at once. One transaction costs less
+than several."""
 _MOST_FULL = 16
-"""With so many full batches, the run asks the store even if answers take long, such as 50 ms."""
+"""With this number of full batches, the run asks the store even if answers take long (50 ms)."""
 _MOST_WAITING = 64
 """If more batches wait for the outcome of equal events, the run reads no further records."""
 _FAILED_GRACE_SECONDS = 5.0

@@ -16,12 +16,12 @@ STOP_RETRY_SECONDS = 5.0
 STOP_GRACE_SECONDS = 17.0
 """Seconds after a signal for which a run waits for requests in flight."""
 _LEAST_RECORDS_TO_FAIL = 100
-"""From so many records on, the share of dead letters can fail a run at its end."""
+"""From this number of records on, the share of dead letters can fail a run at its end."""
 _LEAST_RECORDS_AT_STATE = 1_000
-"""From so many records on, this share can fail a run before a STATE. A few bad rows at the start
-say little about a run."""
+"""From this number of records on, the share can fail a run before a STATE. A few bad rows at the
+start say little about a run."""
 _LEAST_LOST_TO_FAIL = 10
-"""A run that delivers nothing fails if it has at least so many dead letters."""
+"""A run that delivers nothing fails if it has at least this number of dead letters."""
 _UNLIMITED_PERCENT = 100
 """The value of `max_dead_letter_percent` that turns off both rules about dead letters."""
 
@@ -94,7 +94,7 @@ class EventLimit:
 
 
 def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> Failure | None:
-    """Return why the run must fail if more than so many percent became dead letters.
+    """Return why the run must fail if too large a share of its records became dead letters.
 
     `RunCounts.bad` says which dead letters count. At the end of a run that delivers nothing, ten
     dead letters are too many.

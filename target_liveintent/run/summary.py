@@ -20,9 +20,9 @@ from target_liveintent.run.doubts import (
 from target_liveintent.settings import PartialAnswer
 
 _LEAST_EVENTS_TO_WARN = 10
-"""With at least so many delivered events, a column that is always empty is probably a mistake."""
+"""From this number of delivered events on, a column that is always empty is probably a mistake."""
 _LEAST_DROPPED_TO_WARN = 10
-"""With at least so many records without consent, and no others, there is probably a mistake."""
+"""If this number of records or more lack consent, and none has it, there is probably a mistake."""
 
 
 def summary_lines(counts: RunCounts) -> Iterator[str]:

@@ -10,7 +10,7 @@ import msgspec
 from target_liveintent.conversions.event_model import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError, InputError
 from target_liveintent.failures import Failure, FailureCode
-from target_liveintent.run.replay import LETTER_COLUMNS, ReplayConverter
+from target_liveintent.run.replay_converter import LETTER_COLUMNS, ReplayConverter
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Account, EventDefaults
 from target_liveintent.singer.reader import Message, MessageReader, decode_object

@@ -89,9 +89,9 @@ def end_write(
     program = f"target-liveintent {__version__}"
     reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=first.run_id, place=None)
     store = None
-    if settings.has_database_server and not settings.dry_run:
+    if settings.storage.is_on_server and not settings.dry_run:
         try:
-            store = open_store(settings, first.run_id, kind=kind.name)
+            store = open_store(settings.storage, first.run_id, kind=kind.name)
         except StorageError as failure:  # The write does not fail: its events are delivered.
             LOGGER.warning("%s, so the history lacks this write", failure)
     with contextlib.closing(store) if store else contextlib.nullcontext():

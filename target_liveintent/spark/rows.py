@@ -24,7 +24,7 @@ from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, Stre
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.kinds import REPLAY_RUN, USUAL_RUN, RunKind
-from target_liveintent.run.replay import LETTER_COLUMNS, ReplayChoice, ReplayConverter
+from target_liveintent.run.replay_converter import LETTER_COLUMNS, ReplayChoice, ReplayConverter
 from target_liveintent.run.run import TICK
 from target_liveintent.settings import Account, EventDefaults
 

@@ -50,10 +50,10 @@ def deliver(write: SparkWrite, attempt: Attempt, batches: Iterable[pa.RecordBatc
 
 
 def _store_of(write: SparkWrite, attempt: Attempt) -> RunStore:
-    if write.settings.has_database_server and not write.settings.dry_run:
+    if write.settings.storage.is_on_server and not write.settings.dry_run:
         # Each attempt has its own run ID in the store, so its reservations are its own.
-        return open_store(write.settings, new_run_id(), kind=TASK)
-    return dry_store_in(empty_store(), write.settings, attempt.run_id, send_again=True)
+        return open_store(write.settings.storage, new_run_id(), kind=TASK)
+    return dry_store_in(empty_store(), write.settings.storage, attempt.run_id, send_again=True)
 
 
 class Task:
@@ -68,7 +68,7 @@ class Task:
         self._refusals = Refusals(shared=True)
         self._outcomes = TaskOutcomes(self._table, attempt, opened, settings.events, clock)
         client = client_of(settings, LOGGER)
-        delivery = delivery_of(settings, client, clock, self._refusals, write.tasks)
+        delivery = delivery_of(settings.delivery, client, clock, self._refusals, write.tasks)
         parts = RunParts(
             clock,
             delivery,

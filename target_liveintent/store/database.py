@@ -17,7 +17,7 @@ from target_liveintent.store.layout import LAYOUT_VERSION, SqlRow, Step
 _STOP_SECONDS = 0.5
 """Seconds for which a run that must stop still repeats an attempt."""
 _SILENT_SECONDS = 5.0
-"""After so many seconds of a wait, the log says why the run waits."""
+"""When a wait has lasted this long, the log says why the run waits."""
 LOCK_SECONDS = 30.0
 """Seconds for which a run waits for a lock of another program."""
 _LOCK_MILLISECONDS = 200
@@ -58,7 +58,7 @@ class Wait(NamedTuple):
     """Why an attempt failed, and for how long to repeat it."""
 
     reason: str
-    most_seconds: float  # After so many seconds in all, the failure is final.
+    most_seconds: float  # After this time in all, the failure is final.
     pause_seconds: float  # The time between two attempts.
 
 

@@ -57,7 +57,7 @@ _LONGEST_ID = 200
 _HASH = re.compile(r"[0-9a-f]{8}(?:[0-9a-f]{24,}|(?=-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-))")
 """A hash of an address, maybe with other hexadecimal digits around it, or a UUIDv5."""
 HASH_DIGITS = 8
-"""The column `hashes` has so many digits of each hash."""
+"""The number of digits of each hash in the column `hashes`."""
 _MD5_DIGITS = 32
 _USUAL_LENGTHS = {HASH_DIGITS, _MD5_DIGITS, 64}
 """How many digits the beginning of a UUID, an MD5 and a SHA-256 have."""

@@ -25,23 +25,23 @@ HASH_BYTES = 11
 """Bytes of a key for the hash of what identifies the event."""
 KEY_BYTES = TIME_BYTES + HASH_BYTES
 RECENT = 15_000
-"""At least so many hashes of events are in memory. The run recognizes these events even if their
+"""The least number of hashes of events in memory. The run recognizes these events even if their
 records change. It recognizes older events only by their keys in the store, which contain a time."""
 LAPSE_SECONDS = 30.0
-"""Reservations expire if another run sees no renewal of them for so many seconds."""
+"""Reservations expire if another run sees no renewal of them for this time."""
 SURE_SECONDS = 28.0
-"""For so many seconds after a renewal, a run starts requests. A request that starts at the last
-moment has the rest of `LAPSE_SECONDS` to reach the API. (If each answer of the store takes longer,
-the run can send nothing, and fails.)"""
+"""How long after a renewal a run may start requests. A request that starts at the last moment has
+the rest of `LAPSE_SECONDS` to reach the API. (If each answer of the store takes longer, the run can
+send nothing, and fails.)"""
 _RENEWED_AFTER_SECONDS = 5.0
-"""After so many seconds, a run renews its reservations even if it has nothing to write. It also
-checks whether it still has its reservations: a run that is suspended for long loses them."""
+"""How often a run renews its reservations even if it has nothing to write. It also checks whether
+it still has its reservations: a run that is suspended for long loses them."""
 MOST_LATE_ANSWERS = 10
-"""After so many answers in a row that came too late to send anything, the run ends. A run that was
+"""A run ends when this number of answers in a row came too late to send anything. A run that was
 suspended gets only one such answer."""
 _PARTS = 6
-"""The recent hashes are in so many parts. When a further part is full, the oldest is forgotten. (A
-dict for 2,500 hashes takes half the memory of one for 2,800.)"""
+"""The number of parts that the recent hashes are in. When a further part is full, the oldest is
+forgotten. (A dict for 2,500 hashes takes half the memory of one for 2,800.)"""
 
 
 class Claim(NamedTuple):

@@ -30,7 +30,7 @@ _OLD = {
         (DEAD_LETTER, "dead_letter", "written_at", "bigint"),
     )
 }
-"""Queries for the keys of rows that are older than so many seconds."""
+"""Queries for the keys of rows that are older than a number of seconds."""
 _OF_REASON = (
     f"SELECT {_KEY} FROM dead_letter WHERE customer_id = ? AND api_host = ? AND reason = ?"
     " AND pixel_id BETWEEN ? AND ?"
@@ -72,12 +72,12 @@ def _count(rows: Iterable[SqlRow]) -> int:
 
 
 def expired_rows(seconds: int) -> list[Step]:
-    """Return the steps that find delivered events and dead letters older than so many seconds."""
+    """Return the steps that find delivered events and dead letters older than `seconds`."""
     return [_some(sql, [seconds]) for sql in _OLD.values()]
 
 
 def delete_expired(database: Database, seconds: int) -> int:
-    """Delete delivered events and dead letters older than so many seconds; count the letters."""
+    """Delete delivered events and dead letters older than `seconds`; count the letters."""
     steps = zip(_OLD, expired_rows(seconds), strict=True)
     counts = {table: _count(_deleted(database, table, some)) for table, some in steps}
     return counts[DEAD_LETTER]

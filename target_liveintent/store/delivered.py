@@ -44,8 +44,8 @@ DELIVERED_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
     "md5": (_TEXT, "The MD5 of the e-mail address, as it was sent."),
     "sha2": (_TEXT, "The SHA-256 of the e-mail address, as it was sent."),
     "decision_id": (_TEXT, "LiveIntent's decision ID."),
-    "idfa": (_TEXT, "The device ID of an Apple device."),
-    "aaid": (_TEXT, "The device ID of an Android device."),
+    "idfa": (_TEXT, "The advertising ID of an Apple device, a UUID."),
+    "aaid": (_TEXT, "The advertising ID of an Android device, a UUID."),
 }
 """The columns, each with its JSON schema and a sentence for the pages."""
 _SCHEMA_MESSAGE = {

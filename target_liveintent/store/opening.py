@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.settings import Settings
+from target_liveintent.settings import StoreSettings
 from target_liveintent.store.database import Database, Waiting
 from target_liveintent.store.run_store import DryStore, RunStore
 from target_liveintent.store.runs import RunOptions, RunStart, begin_run, newest_events
@@ -19,7 +19,7 @@ _USUAL_KIND = "usual"
 
 
 def open_store(  # noqa: PLR0913 (an argument for each option)
-    settings: Settings,
+    settings: StoreSettings,
     run_id: str,
     clock: Clock = SYSTEM_CLOCK,
     waiting: Waiting | None = None,
@@ -46,7 +46,7 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
 
 def run_store_in(  # noqa: PLR0913 (an argument for each option)
     database: Database,
-    settings: Settings,
+    settings: StoreSettings,
     run_id: str,
     clock: Clock = SYSTEM_CLOCK,
     *,
@@ -61,7 +61,7 @@ def run_store_in(  # noqa: PLR0913 (an argument for each option)
 
 def dry_store_in(
     database: Database,
-    settings: Settings,
+    settings: StoreSettings,
     run_id: str,
     clock: Clock = SYSTEM_CLOCK,
     *,
@@ -73,13 +73,13 @@ def dry_store_in(
     return DryStore(database, options, start, clock)
 
 
-def _options(settings: Settings, run_id: str, kind: str, *, send_again: bool) -> RunOptions:
-    account, events = settings.account, settings.events
-    return RunOptions(run_id, kind, account, events, settings.keep_delivered, send_again)
+def _options(settings: StoreSettings, run_id: str, kind: str, *, send_again: bool) -> RunOptions:
+    account, events, keeps_delivered = settings.account, settings.events, settings.keep_delivered
+    return RunOptions(run_id, kind, account, events, keeps_delivered, send_again)
 
 
 def open_database(
-    settings: Settings,
+    settings: StoreSettings,
     clock: Clock = SYSTEM_CLOCK,
     waiting: Waiting | None = None,
     *,
@@ -87,16 +87,16 @@ def open_database(
 ) -> Database:
     """Open the database of the store; create it if there is none, unless it is only read."""
     waiting = waiting or Waiting(clock)
-    if not settings.has_database_server:
-        return SqliteStore(settings.store, clock, waiting, reads_only=reads_only)
+    if not settings.is_on_server:
+        return SqliteStore(settings.place, clock, waiting, reads_only=reads_only)
     from target_liveintent.store.postgres import PostgresStore  # noqa: PLC0415 (its libraries)
 
-    return PostgresStore(settings.store, settings.max_retry_seconds, waiting, reads_only=reads_only)
+    return PostgresStore(settings.place, settings.max_retry_seconds, waiting, reads_only=reads_only)
 
 
-def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database:
+def open_for_reading(settings: StoreSettings, clock: Clock = SYSTEM_CLOCK) -> Database:
     """Open the store only for reading; return an empty store if no run has used it yet."""
-    if settings.has_database_server or Path(settings.store).exists():
+    if settings.is_on_server or Path(settings.place).exists():
         database = open_database(settings, clock, reads_only=True)
         if not database.is_new:
             return database

@@ -35,7 +35,7 @@ NOT_SETTLED = "not_settled"
 QUARTER_SECONDS = 900
 """Counts are kept by quarter of an hour: a day begins at such a time in each time zone."""
 _KEPT_SECONDS = 400 * 86_400
-"""Counts are kept for so many seconds."""
+"""How long counts are kept."""
 LEFT_OUT_REASONS = frozenset({"filtered", "unmapped", "deleted", "no_consent", "suppressed"})
 _MOVED_AT_ONCE = 150
 """How many dead letters a statement counts. Older releases of SQLite accept 999 values."""
@@ -171,7 +171,7 @@ _WAITED = "FROM waiting WHERE window_end < CAST({now} - ? AS bigint)"
 def tidy_up(wait_seconds: int) -> list[Step]:
     """Return the steps that count as lost what waited in vain, and delete old counts.
 
-    Events count as lost so many seconds after they have become too old, in case the clock is wrong.
+    Events count as lost `wait_seconds` after they have become too old, in case the clock is wrong.
     """
     writer = secrets.randbits(_WRITER_BITS)
     return [

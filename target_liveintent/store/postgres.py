@@ -47,8 +47,8 @@ _CONNECTING = {
 }
 """Parameters of the connection, unless the URL sets them."""
 _LONGEST_ANSWER_SECONDS = 120.0
-"""After so many seconds, the run ends the connection to a server that does not answer. The server
-itself ends a statement after 30 seconds. So either the server hangs, or the network fails."""
+"""The run ends the connection to a server that has not answered for this time. The server itself
+ends a statement after 30 seconds. So either the server hangs, or the network fails."""
 _READ_COMMITTED = "BEGIN ISOLATION LEVEL READ COMMITTED"  # Whatever the server's default is.
 _BEGIN = (
     _READ_COMMITTED,

@@ -112,7 +112,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     path: Path | str = tmp_path / "liveintent.sqlite"
     if request.param == "postgres":
         path = request.getfixturevalue("store_url")
-    open_database(settings_of({**SETTINGS, "store": str(path)})).close()
+    open_database(settings_of({**SETTINGS, "store": str(path)}).storage).close()
     for table, rows in ROWS.items():
         for row in rows:
             values = {**ACCOUNT, **row}
@@ -156,7 +156,7 @@ def test_how_many_are_recognized() -> None:
 def test_columns(tmp_path: Path) -> None:
     """The page names each table, each column of it, and no other."""
     path = tmp_path / "liveintent.sqlite"
-    open_database(settings_of({**SETTINGS, "store": str(path)})).close()
+    open_database(settings_of({**SETTINGS, "store": str(path)}).storage).close()
     query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
     tables = [name for (name,) in ask(path, query)]
     found = re.findall(

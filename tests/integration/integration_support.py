@@ -419,7 +419,7 @@ class Launcher:
     def put_letters(self, *letters: Message) -> None:
         """Put dead letters into the store, as an earlier run of the account."""
         settings = settings_of({**SETTINGS, "api_url": self.api_url, "store": str(self.store)})
-        with contextlib.closing(open_store(settings, new_run_id())) as store:
+        with contextlib.closing(open_store(settings.storage, new_run_id())) as store:
             account, events = settings.account, settings.events
             store.import_letters(imported(one["record"], account, events) for one in letters)
 

@@ -479,7 +479,7 @@ def objects(folder: Path) -> dict[str, Any]:
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, 0.0, [made])
     token = AuthToken(settings.auth_token, None)
-    store = open_store(settings, "run-1")
+    store = open_store(settings.storage, "run-1")
     claims = store.claim({0: [made]})
     store.reject(rejected, 0.0)
     deduplicator = Deduplicator(settings.account)

@@ -235,7 +235,7 @@ class Runner:
 
     def _begin(self) -> str:
         self._store = run_store_in(
-            self.connection, SETTINGS, f"run-{self._number}", self._scene.clock
+            self.connection, SETTINGS.storage, f"run-{self._number}", self._scene.clock
         )
         return "claim"
 
@@ -320,7 +320,7 @@ class Scene:
         ]
 
     def _write_letters(self, ids: str) -> None:
-        store = run_store_in(self.connection.again(), SETTINGS, "run-0", self.clock)
+        store = run_store_in(self.connection.again(), SETTINGS.storage, "run-0", self.clock)
         for event_id in ids:
             store.reject(EVENTS[event_id].rejected("api_error", None, None), 0.0)
         store.release({})

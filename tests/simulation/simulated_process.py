@@ -131,7 +131,7 @@ class RunProcess:
             signals.step()
 
         store = run_store_in(
-            database, plan.settings, self._run_id, self._clock, send_again=plan.send_again
+            database, plan.settings.storage, self._run_id, self._clock, send_again=plan.send_again
         )
         return RunParts(
             clock=self._clock,

@@ -26,7 +26,7 @@ from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.explain.description import Explanation
 from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, lines_of, printable
-from target_liveintent.run.replay import ReplayChoice
+from target_liveintent.run.replay_converter import ReplayChoice
 from target_liveintent.store.dead_letters import letters_in
 from target_liveintent.store.delivered import DELIVERED_COLUMNS
 from target_liveintent.store.opening import open_for_reading, open_store
@@ -494,7 +494,7 @@ JOHN, JANE = "john.doe@example.com", "jane.roe@example.com"
 def fill(*results: Conversion | Rejection, run_id: str = "run-1", **settings: Any) -> None:
     """Keep dead letters, and events that were delivered one a minute."""
     given = settings_of({**CONFIG, **settings})
-    store = open_store(given, run_id, FakeClock())
+    store = open_store(given.storage, run_id, FakeClock())
     for minute, one in enumerate(results):
         if isinstance(one, Rejection):
             store.reject(one, NOW)
@@ -517,7 +517,7 @@ def good(name: str, email: str = JOHN) -> Conversion:
 
 def letters() -> list[str]:
     """Return the event IDs of the dead letters of the store."""
-    database = open_for_reading(settings_of(CONFIG))
+    database = open_for_reading(settings_of(CONFIG).storage)
     with contextlib.closing(database):
         return [key.event_id for key, _ in letters_in(database)]
 

@@ -15,7 +15,7 @@ from unit_support import ACCOUNT, databases_closed
 from target_liveintent.delivery.client import DryClient
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import without_secrets
-from target_liveintent.run.replay import ReplayChoice
+from target_liveintent.run.replay_converter import ReplayChoice
 from target_liveintent.run.run import RunParts
 from target_liveintent.store.run_store import DryStore, RunStore
 from target_liveintent.target import TargetLiveIntent

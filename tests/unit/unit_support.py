@@ -27,7 +27,7 @@ from target_liveintent.remarks import (
     HASH_CONFLICT,
     Remarks,
 )
-from target_liveintent.run.replay import to_replay
+from target_liveintent.run.replay_converter import to_replay
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_object
 from target_liveintent.store.dead_letters import letter_of

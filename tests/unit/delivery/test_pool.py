@@ -286,7 +286,7 @@ def test_connections_leave_descriptors_for_files(
 def test_a_limit_of_a_run(given: dict[str, Any], rate: float | None) -> None:
     """`max_requests_per_minute` counts, except in a dry run, which makes no requests."""
     chosen = settings(**{"max_requests_per_minute": 120, **given})
-    delivery = delivery_of(chosen, FakeClient(lambda _: ACCEPTED), CLOCK)
+    delivery = delivery_of(chosen.delivery, FakeClient(lambda _: ACCEPTED), CLOCK)
     assert delivery.status.rate == rate
 
 

@@ -63,7 +63,7 @@ class Runs:
         """Add a run of a minute, with the text of its figures; None lets it be killed."""
         settings = msgspec.structs.replace(self.settings, **changes)
         self.clock.now = ended_at.timestamp() - 60
-        with contextlib.closing(open_store(settings, name, self.clock)) as store:
+        with contextlib.closing(open_store(settings.storage, name, self.clock)) as store:
             if left is not None:
                 self.clock.now += 60
                 one = named(name, ended_at, orders=figures())
@@ -73,7 +73,7 @@ class Runs:
     def read(self, settings: Settings | None = None) -> History:
         """Read the history of today."""
         settings = settings or self.settings
-        with contextlib.closing(open_for_reading(self.settings, self.clock)) as database:
+        with contextlib.closing(open_for_reading(self.settings.storage, self.clock)) as database:
             return read_history(database, settings.account, settings.events, at(TODAY).timestamp())
 
 
@@ -272,7 +272,7 @@ def test_no_secret_and_no_address_is_written(tmp_path: Path) -> None:
     run.deliver(stream="buyer@example.com").deliver(2, stream="made-up-token")
     assert not {"buyer@example.com", "made-up-token"} & run.record().streams.keys()
     given = {"stream_maps": run.settings.stream_maps, "store": run.settings.store}
-    with contextlib.closing(open_store(run.settings, "run-1", FakeClock())) as store:
+    with contextlib.closing(open_store(run.settings.storage, "run-1", FakeClock())) as store:
         secret = Failure.of(FailureCode.INPUT, text='made-up-token of "buyer"@example.com')
         ending = Ending(secret)
         reporter(stream_map_config={"hash_seed": "s33d"}, **given).end(run.counts, ending, store)

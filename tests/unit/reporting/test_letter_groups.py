@@ -17,7 +17,7 @@ from target_liveintent.printing import lines_of
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.letter_groups import PROSPECTS, DeadLetters, Example, look_at
-from target_liveintent.run.replay import ReplayChoice, ReplayConverter
+from target_liveintent.run.replay_converter import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.store.dead_letters import DeadLetter, imported
 from target_liveintent.store.opening import empty_store, open_store
@@ -53,7 +53,7 @@ def look(
     """Look at a store with these letters, which may be what nobody writes."""
     settings = msgspec.structs.replace(settings, store=str(folder / "store.sqlite"))
     clock = FakeClock()
-    store = open_store(settings, "run-1", clock)
+    store = open_store(settings.storage, "run-1", clock)
     with contextlib.closing(store):
         for number, one in enumerate(letters):
             written = one.get("time", WRITTEN).replace("Z", "+00:00")

@@ -38,7 +38,9 @@ class Runs:
         """Do a run that delivers orders of a minute ago."""
         self.count += 1
         run_id, settings = f"0190-{self.count:04x}", {**self.given, **changes}
-        with contextlib.closing(open_store(settings_of(settings), run_id, self.clock)) as store:
+        with contextlib.closing(
+            open_store(settings_of(settings).storage, run_id, self.clock)
+        ) as store:
             run = MadeUpRun()
             run.counts = RunCounts(clock=self.clock)
             run.deliver(delivered, at=self.clock.now, event_time=self.clock.now - 60)
@@ -53,7 +55,7 @@ class Runs:
 
     def history(self) -> History:
         settings = settings_of(self.given)
-        with contextlib.closing(open_for_reading(settings, self.clock)) as database:
+        with contextlib.closing(open_for_reading(settings.storage, self.clock)) as database:
             return read_history(database, settings.account, settings.events, self.clock.now)
 
 
@@ -100,7 +102,9 @@ def test_a_store_that_cannot_be_used_any_more_is_a_warning(
     runs: Runs, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """It says what is lost, and the end of the run is reported all the same."""
-    with contextlib.closing(open_store(settings_of(runs.given), "run-1", runs.clock)) as store:
+    with contextlib.closing(
+        open_store(settings_of(runs.given).storage, "run-1", runs.clock)
+    ) as store:
         (tmp_path / "store.sqlite").rename(tmp_path / "moved.sqlite")
         metrics = tmp_path / "run.prom"
         reports = reporter(runs.clock, metrics_path=str(metrics), **runs.given)
@@ -192,7 +196,7 @@ def test_a_report_that_cannot_be_written(
     said = f"report_path '{folder / 'run.html'}' cannot be written: No such file or directory"
     for number, (ending, name) in enumerate(((Ending(), " (run run-1)"), (DOWN, ""))):
         with contextlib.closing(
-            open_store(settings_of(runs.given), f"run-{number}", FakeClock())
+            open_store(settings_of(runs.given).storage, f"run-{number}", FakeClock())
         ) as store:
             reports.end(RunCounts(), ending, store)
         assert caplog.messages[-1] == said + name

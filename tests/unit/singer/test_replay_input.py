@@ -56,7 +56,7 @@ def given(tmp_path: Path) -> Settings:
 
 def test_a_bad_line_in_a_file(given: Settings) -> None:
     """It ends the replay before anything is sent, and before any letter is kept."""
-    with contextlib.closing(open_store(given, "run-1")) as store:
+    with contextlib.closing(open_store(given.storage, "run-1")) as store:
         source = io.StringIO(line({"event_id": "1"}) + "junk\n")
         with pytest.raises(InputError):
             next(letters_to_replay(source, given.account, given.events, store))
@@ -65,7 +65,7 @@ def test_a_bad_line_in_a_file(given: Settings) -> None:
 
 def test_letters_of_a_file_are_kept(given: Settings) -> None:
     """They are in the store before the first is sent, also those that this replay leaves."""
-    with contextlib.closing(open_store(given, "run-1")) as store:
+    with contextlib.closing(open_store(given.storage, "run-1")) as store:
         texts = [line({"event_id": name, "reason": "unconfirmed"}) for name in "ab"]
         next(letters_to_replay(io.StringIO("".join(texts)), given.account, given.events, store))
         assert [key.event_id for key, _ in letters_in(store.database)] == ["a", "b"]
@@ -75,7 +75,7 @@ def test_a_dry_run_of_a_file(given: Settings) -> None:
     """It shows what would become of each of the file's dead letters once, and keeps none."""
     first, second = ({"event_id": "1", "reason": reason} for reason in ("a", "b"))
     given = msgspec.structs.replace(given, dry_run=True)
-    with contextlib.closing(open_store(given, "run-1")) as store:
+    with contextlib.closing(open_store(given.storage, "run-1")) as store:
         found = letters_to_replay(
             io.StringIO(line(first) + line(second)), given.account, given.events, store
         )

@@ -189,7 +189,7 @@ def test_the_history_of_a_write(
     assert isinstance(
         ended(job._replace(source=job.source._replace(kind=REPLAY_RUN)), failed=1), RunError
     )
-    with contextlib.closing(open_for_reading(job.settings)) as database:
+    with contextlib.closing(open_for_reading(job.settings.storage)) as database:
         (_, kind, _, entry), (_, other, _, failed) = runs_in(
             database, job.settings.account, job.settings.pixel_id, 0.0
         )

@@ -30,8 +30,8 @@ def test_texts_become_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     settings = job(pixel_id="7", dry_run="true", max_retry_seconds="5", **changes).settings
     assert (settings.events.pixel_id, settings.dry_run, settings.max_retry_seconds) == (7, True, 5)
     assert (settings.timezone, settings.auth_token) == ("UTC", "t0ken")
-    assert not settings.has_database_server
-    assert job(store="postgresql://db.example.com/l").settings.has_database_server
+    assert not settings.storage.is_on_server
+    assert job(store="postgresql://db.example.com/l").settings.storage.is_on_server
     assert "sandbox-token" not in repr(job())
 
 

@@ -247,7 +247,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], RunStore]]:
     with contextlib.ExitStack() as stack:
 
         def make(kind: str) -> RunStore:
-            store = open_store(settings, new_run_id(), FakeClock(), kind=kind)
+            store = open_store(settings.storage, new_run_id(), FakeClock(), kind=kind)
             stack.callback(store.database.close)
             return store
 
@@ -263,7 +263,7 @@ def outcomes_of(job: SparkWrite, store: RunStore, clock: FakeClock | None = None
 def test_rows_are_written_after_1_5_seconds_or_at_the_end(outcomes: Path) -> None:
     """After 1.5 s, or at the end; a run looks once a second, so none waits longer than 3 s."""
     clock, job = FakeClock(), make_job(outcomes)
-    with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
+    with contextlib.closing(dry_store_in(empty_store(), job.settings.storage, "run-1")) as store:
         task = outcomes_of(job, store, clock)
         for passed, rows in ((1.0, 0), (0.5, 2), (1.4, 2), (0.1, 4)):
             clock.now += passed
@@ -278,7 +278,7 @@ def test_rows_are_written_after_1_5_seconds_or_at_the_end(outcomes: Path) -> Non
 def test_a_row_without_a_usable_pixel_has_none(outcomes: Path) -> None:
     """The table has null there, and not the 0 of the store's key."""
     job = make_job(outcomes)
-    with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
+    with contextlib.closing(dry_store_in(empty_store(), job.settings.storage, "run-1")) as store:
         task = outcomes_of(job, store)
         task.reject(Rejection("orders", "1", "mapping_failed", None, {}, keys={"id": 1}), NOW)
         task.release({})
@@ -295,7 +295,7 @@ def test_tasks_that_share_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("target_liveintent.spark.task.delivery_of", delivery_of)
     job = make_job(None, concurrent_tasks="8")
-    with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
+    with contextlib.closing(dry_store_in(empty_store(), job.settings.storage, "run-1")) as store:
         Task(job, ATTEMPT, store)
     assert given[-1] == 8
 
@@ -411,7 +411,7 @@ def test_what_another_write_delivered_is_not_sent_again(
     assert sandbox.stats.duplicates == 0
     found = Counter(row["reason"] for row in facts(outcomes) if row["write"] == "w2")
     assert found == {None: 80, "already_sent": 120}
-    database = open_for_reading(job.settings)
+    database = open_for_reading(job.settings.storage)
     assert list(database.read("SELECT count(*) FROM delivered")) == [(200,)]
     assert list(database.read("SELECT count(*) FROM run")) == [(0,)]
     database.close()

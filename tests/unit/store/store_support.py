@@ -76,7 +76,7 @@ class Stores:
         self, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None, **changes: Any
     ) -> Database:
         """Open the database alone."""
-        database = open_database(self.settings(**changes), clock, waiting)
+        database = open_database(self.settings(**changes).storage, clock, waiting)
         self._open.append(database)
         return database
 
@@ -91,7 +91,7 @@ class Stores:
         """Open the store for a new run, with changes of the settings."""
         database = self.database(clock, waiting, **changes)
         settings = self.settings(**changes)
-        return run_store_in(database, settings, new_run_id(), clock, send_again=send_again)
+        return run_store_in(database, settings.storage, new_run_id(), clock, send_again=send_again)
 
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """Execute a statement, and return its rows."""

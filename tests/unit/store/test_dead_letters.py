@@ -354,7 +354,7 @@ def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
         stores.sql("UPDATE delivered SET sent_at = ?", time.time() - age * DAY - 9)
         settings = stores.settings(history_days=11)
         # A task deletes nothing.
-        run_store_in(stores.database(), settings, "a task's", kind=TASK).close()
+        run_store_in(stores.database(), settings.storage, "a task's", kind=TASK).close()
         young = stores(history_days=11)
         assert young.expired_letters == 1 - letters
         young.finish("done", "{}")

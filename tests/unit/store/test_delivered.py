@@ -49,7 +49,7 @@ def test_a_row_for_each_event(stores: Stores, kept: RunStore) -> None:
 def test_reading_creates_nothing(stores: Stores) -> None:
     """No file, and no table; a run that keeps no delivered events has no rows either."""
     for _ in range(2):
-        with contextlib.closing(open_for_reading(stores.settings())) as database:
+        with contextlib.closing(open_for_reading(stores.settings().storage)) as database:
             assert database.is_new
             assert database.read("SELECT count(*) FROM run") == [(0,)]
     send(stores(), 0, event())
@@ -174,7 +174,7 @@ def test_a_dry_run(stores: Stores) -> None:
     counts = "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM reservation)"
     before = stores.sql(counts)
     for again in (False, True):
-        dry = dry_store_in(stores.database(), stores.settings(), "x", send_again=again)
+        dry = dry_store_in(stores.database(), stores.settings().storage, "x", send_again=again)
         found = dry.claim({0: [event("1"), event("2"), event("2")], 1: [event("2"), event("3")]})
         first = (["1", "2"], ["2"], []) if again else (["2"], ["2"], ["1"])
         assert [*map(said, found.values())] == [first, (["3"], ["2"], [])]

@@ -23,7 +23,10 @@ from target_liveintent.store.opening import open_for_reading, open_store
 def test_a_malformed_url_is_a_wrong_setting(url: str) -> None:
     """The message shows the form of a URL, and neither the user nor the password."""
     settings = Stores(url).settings()
-    for opens in (lambda: open_store(settings, new_run_id()), lambda: open_for_reading(settings)):
+    for opens in (
+        lambda: open_store(settings.storage, new_run_id()),
+        lambda: open_for_reading(settings.storage),
+    ):
         with pytest.raises(ConfigurationError, match="'store' must be a path, or a URL") as info:
             opens()
         assert not [word for word in ("pw-4711", "loader:") if word in str(info.value)]
@@ -46,7 +49,7 @@ def test_the_database_is_closed_if_a_run_cannot_begin(
     for method in ("transact", "ask"):
         monkeypatch.setattr(Database, method, fail)
     with pytest.raises(StorageError):
-        open_store(in_file.settings(dry_run=dry_run), new_run_id())
+        open_store(in_file.settings(dry_run=dry_run).storage, new_run_id())
     (database,) = opened
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         database._db.execute("SELECT 1")  # noqa: SLF001

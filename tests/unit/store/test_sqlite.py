@@ -74,7 +74,7 @@ def test_files_that_are_no_store(in_file: Stores, make: Callable[[Path], object]
     path = Path(in_file.place)
     make(path)
     before = path.stat().st_mode, path.is_file() and path.read_bytes()
-    for opens in (in_file, lambda: open_for_reading(in_file.settings())):
+    for opens in (in_file, lambda: open_for_reading(in_file.settings().storage)):
         with pytest.raises(ConfigurationError, match=why):
             opens()
     assert (path.stat().st_mode, path.is_file() and path.read_bytes()) == before
@@ -242,7 +242,7 @@ def test_reading_changes_nothing(in_file: Stores, is_open: bool) -> None:
     store.write()
     if not is_open:
         store.close()
-    database = open_for_reading(in_file.settings())
+    database = open_for_reading(in_file.settings().storage)
     assert list(database.read("SELECT count(*) FROM dead_letter")) == [(1,)]
     with pytest.raises(StorageError, match="read-only"):
         list(database.read("DELETE FROM dead_letter"))

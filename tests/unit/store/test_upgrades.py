@@ -64,7 +64,7 @@ def test_what_an_earlier_version_delivered_is_not_sent_again(
     with contextlib.closing(sqlite3.connect(in_file.place)) as file:
         file.executescript(OF_VERSION_3.read_text())
     settings = in_file.settings(pixel_id=12345)
-    with contextlib.closing(open_store(settings, "run-2", FakeClock())) as store:
+    with contextlib.closing(open_store(settings.storage, "run-2", FakeClock())) as store:
         names = ["order-1", "order-2", "order-3"]
         given = [event(name, pixel_id=12345, expires_at=EXPIRES_AT) for name in names]
         assert said(claim(store, 0, *given)) == (["order-3"], [], ["order-1", "order-2"])

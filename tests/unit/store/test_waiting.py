@@ -169,7 +169,7 @@ def test_tables_that_are_no_store(stores: Stores, sql: str, why: str) -> None:
         for one in sql.split(";"):
             other.execute(one)
         other.commit()
-    for opens in (stores, lambda: open_for_reading(stores.settings())):
+    for opens in (stores, lambda: open_for_reading(stores.settings().storage)):
         with pytest.raises(ConfigurationError, match=why) as info:
             opens()
     assert "Name another schema" in str(info.value) or not stores.is_postgres or "of an" not in why

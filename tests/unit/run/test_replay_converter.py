@@ -13,7 +13,7 @@ from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, 
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.kinds import REPLAY_RUN
-from target_liveintent.run.replay import ReplayChoice, ReplayConverter, to_replay
+from target_liveintent.run.replay_converter import ReplayChoice, ReplayConverter, to_replay
 from target_liveintent.singer.replay_input import replay_letters
 from target_liveintent.store.dead_letters import letter_of
 
