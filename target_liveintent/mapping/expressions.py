@@ -1,10 +1,10 @@
 """Compiles the expressions of stream maps to Python code that gives the same results as the SDK.
 
 For each record, the SDK interprets the syntax tree of each expression with simpleeval, which takes
-about 3 µs even for a bare column. In the compiled code, a name becomes a lookup in the record,
-guarded operators become calls of simpleeval's guards, and the rest stays plain Python. Expressions
-with rare nodes (comprehensions, f-strings and starred items) are left to simpleeval. A test
-compares both ways with the SDK.
+about 3 µs even for a bare column. In the compiled code, a name becomes a lookup in the record. Some
+operators, such as `*`, become calls of simpleeval's functions, which limit the size of the result.
+The rest stays plain Python. simpleeval still evaluates expressions with rare parts, such as
+comprehensions, f-strings and starred items. A test compares both ways with the SDK.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.LShift: simpleeval.safe_lshift,
     ast.RShift: simpleeval.safe_rshift,
 }
+"""simpleeval's functions in place of operators. They fail if a result would be too large."""
 _KEPT = (
     *(ast.boolop, ast.cmpop, ast.expr_context, ast.operator, ast.unaryop),
     *(ast.BoolOp, ast.Compare, ast.Constant, ast.IfExp, ast.UnaryOp),
     *(ast.Dict, ast.List, ast.Set, ast.Slice, ast.Tuple),
 )
-"""The types of nodes that stay, while their parts are rewritten. `_Rewriter` has methods for some
-other types. If an expression has a node of any other type, simpleeval evaluates the expression."""
+"""The types of nodes that stay as they are, while their parts are rewritten. `_Rewriter` has
+methods for some other types. If a node has any other type, simpleeval evaluates the whole
+expression."""
 _FUNCTIONS: dict[str, Any] = {
     **simpleeval.DEFAULT_FUNCTIONS,
     **{kind.__name__: kind for kind in (bool, dict, list, set, tuple)},
@@ -154,7 +156,7 @@ class Compiler:
         return name
 
     def _evaluate(self, column: str, text: str, tree: ast.expr, record: TapRecord) -> Any:
-        """Return the value of an expression by simpleeval, with the names that the SDK provides."""
+        """Let simpleeval evaluate an expression, with the names that the SDK provides."""
         own = {"self": record[column]} if column in record and column != FILTER else {}
         shared = {"_": record, "record": record}
         self._evaluator.names = _Names({**record, **shared, **self._values, **own})
@@ -175,7 +177,12 @@ class _Names(dict[str, Any]):
 
 
 def _attribute(value: Any, name: str) -> Any:
-    """Return `value.name`, or else `value['name']`, if simpleeval allows this."""
+    """Return the attribute `name` of a value, or else the item with this key, as simpleeval does.
+
+    Raises:
+        AttributeDoesNotExist: If the value has neither.
+        FeatureNotAvailable: If simpleeval forbids expressions to use the result.
+    """
     try:
         item = getattr(value, name)
     except (AttributeError, TypeError):
@@ -211,14 +218,19 @@ class _Rewriter(ast.NodeTransformer):
         self.paths: dict[ast.AST, Path] = {}
 
     def visit(self, node: ast.AST) -> Any:
-        """Keep a node if `_KEPT` has its type, or else call the method for its type."""
+        """Return the rewritten node.
+
+        If `_KEPT` has the type of the node, only the parts of the node are rewritten. For another
+        type, the method `visit_…` of the type rewrites the node. Without such a method, simpleeval
+        must evaluate the expression.
+        """
         method = self.generic_visit
         if not isinstance(node, _KEPT):
             method = getattr(self, f"visit_{type(node).__name__}", self._refuse)
         return method(node)
 
     def _refuse(self, node: ast.AST) -> Any:
-        """Note that simpleeval must evaluate the expression, and visit the parts of a node."""
+        """Note that simpleeval must evaluate the expression, and still visit a node's parts."""
         self.is_complete = False
         return self.generic_visit(node)
 
@@ -229,10 +241,17 @@ class _Rewriter(ast.NodeTransformer):
         return ast.Call(_code(f"_{type(node.op).__name__}"), sides, [])
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """Resolve a name in this order: a name of the SDK, a column, a function of the SDK.
+        """Return the code for the value of a name.
 
-        The bare name of a helper always means a column. If a record lacks the column `amount`, the
-        code must not use the helper `amount` as its value.
+        The value is the first of these that exists:
+
+        1. The record, for `record` and `_`.
+        2. A variable of the expression itself, as in a comprehension.
+        3. A value that the SDK provides, such as `config`.
+        4. For `self`: the record's column of the same name as the column that is computed.
+        5. The record's column of this name.
+        6. A function of the SDK, such as `int`, but not a helper. If a record lacks the column
+           `amount`, the code must not use the helper `amount` as the value of the column.
         """
         if _is_record(node):
             self.columns.add(None)

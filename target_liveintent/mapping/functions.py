@@ -1,4 +1,4 @@
-"""Helper functions for the expressions of stream maps, which accept null and never guess.
+"""Helper functions for the expressions of stream maps. They accept null, and never guess.
 
 docs/reference/expressions.md quotes the docstrings of these functions.
 """
@@ -25,7 +25,11 @@ _EXCEL_2000, _EXCEL_2100 = 36_526, 73_051
 
 
 def walk(value: Any, steps: Iterable[str]) -> Any:
-    """Return the value to which keys of objects and indexes of lists lead; None if it is absent."""
+    """Return the value inside another value, after steps through objects and lists.
+
+    Each step is the key of an object, or an index of a list. The result is None if any step leads
+    to nothing.
+    """
     for step in steps:
         if isinstance(value, dict):
             value = value.get(step)

@@ -158,8 +158,9 @@ def maps_with_dots(definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _own_and_levels(definition: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return a stream's own map, or None, and the maps of streams inside the definition.
 
-    Beside an inner map, a null drops a stream. If all values are null, a null may mean a column or
-    a stream. In this case, each null drops both the column and the stream.
+    Values that are objects are maps of inner streams. If all other values are null, and there are
+    inner maps, a null drops an inner stream. If there are only nulls, a null may mean a column or
+    an inner stream, so it drops both. Otherwise, a null drops a column.
     """
     others = {key: value for key, value in definition.items() if key not in _NAMES}
     levels = {key: value for key, value in others.items() if isinstance(value, dict)}

@@ -1,8 +1,8 @@
 """Proposes how to map a stream: with a preset, or with a map of the recognized columns.
 
-Somebody may run a proposed map unchanged. So the `__filter__` of a proposed map contains a question
-if a column may forbid conversions and has an uncertain meaning. No run starts until a person
-answers the question.
+Somebody may run a proposed map unchanged. If it is uncertain which records may be sent, the
+`__filter__` of the map contains a question. This is so if a column may forbid conversions, but its
+meaning is uncertain. No run starts until a person answers the question.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _event_id(recognized: Recognition, table: SourceTable, keys: Sequence[str]) 
 def _order_id(
     recognized: Recognition, event_id: SourceColumn | None, table: SourceTable
 ) -> Recognition:
-    """Return the column of `order_id`, which may be that of `event_id` in a stream of orders."""
+    """Return the column of `order_id`: in a stream of orders, perhaps the column of `event_id`."""
     known = vocabulary()
     are_orders = table.words - known.neutral == {"order"}
     if recognized.column is not None or event_id is None or not are_orders:
@@ -120,7 +120,8 @@ def _currency(
 ) -> Recognition:
     """Return the currency that belongs to the value.
 
-    The currency may be in the same object as the value, in an outer object, or in its name.
+    The currency may be in the same object as the value, in an outer object, or in the name of the
+    value's column.
     """
     if value is None:
         return recognized
@@ -199,7 +200,8 @@ def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> st
             conditions.append(condition)
         elif column != consent and (words in known.filters.meanings or _can_forbid(column, table)):
             asked.append(column)
-    # Details of a certain condition, such as the time of a cancellation, need no question.
+    # A column may say more about a condition that the filter already has, such as the time of a
+    # cancellation. Such a column needs no question.
     beside = understood.union(known.filters.also, known.neutral, known.filters.unasked)
     asked = [
         column
@@ -214,8 +216,8 @@ def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> st
 def _sure_condition(column: SourceColumn, only_true: bool | None) -> str | None:  # noqa: FBT001
     """Return the condition on a column; None if no condition is certain.
 
-    `only_true` says whether records count if the flag is true. It is None if the column's name does
-    not name a flag.
+    If `only_true` is True, records count only if the flag is true; if False, only if the flag is
+    false. None means that the column's name is not the name of a flag.
     """
     if only_true is None:
         return None
@@ -262,7 +264,7 @@ def _question(stream: str, asked: Sequence[SourceColumn]) -> str:
 
 
 def _with_values(column: SourceColumn) -> str:
-    """Return the expression of a column, and also the values if they are a few repeated words."""
+    """Return the expression of a column, and its values if these are a few words that repeat."""
     values = Counter(map(str, column.samples))
     come_again = 2 * len(values) <= len(column.samples)
     if 0 < len(values) <= _MOST_VALUES and come_again and all(map(_WORD_OR_FLAG.fullmatch, values)):

@@ -185,7 +185,7 @@ def _constant(node: ast.expr, otherwise: Any) -> Any:
 
 
 class AbsentStep(NamedTuple):
-    """A step of a path that the SCHEMA lacks, and the names that the SCHEMA has in that place."""
+    """A step of a path that the SCHEMA lacks, and the names that the SCHEMA has at that level."""
 
     step: str
     known: tuple[str, ...]
@@ -220,7 +220,10 @@ def absent_step(
 
 
 def _names_in(parts: Iterable[Any], step: str) -> dict[str, Any]:
-    """Return the schemas that a step may select in the parts of a schema, by name."""
+    """Return the schemas of the properties that the parts of a schema declare, by name.
+
+    If the step is an index, the items of a list count as a property with this name.
+    """
     return {name: schema for part in parts for name, schema in _inside(part, step).items()}
 
 

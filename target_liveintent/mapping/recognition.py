@@ -24,12 +24,13 @@ from target_liveintent.mapping.source_columns import (
 from target_liveintent.mapping.vocabulary import is_number_of, vocabulary
 
 _MOST_REPEATED_SHARE = 0.02
-"""The greatest share of rows that may repeat an ID, as if some orders were exported twice."""
+"""If more than this share of the rows repeat the ID of another row, the column is not the event
+ID. A smaller share may be orders that were exported twice."""
 _LEAST_ROWS_TO_COMPARE = 3
-"""The minimum number of rows for conclusions from equal values."""
+"""Equal values mean something only if there are at least this many rows."""
 _MANY_ROWS, _LEAST_DIFFERENT_SHARE = 20, 0.1
-"""A column does not describe the buyers if at least this number of rows has at most this share of
-different values."""
+"""If a column has values in at least this many rows, and at most this share of the values are
+different, the column does not describe the buyers."""
 _MOST_CANDIDATES = 5
 _ID = re.compile(r"(?=.*\d)[\w#/.-]{1,40}")
 _WORDS_OF_OTHER_URLS = frozenset({"referrer", "referer", "product", "image"})
@@ -55,10 +56,10 @@ class Candidate(NamedTuple):
 
 
 class Recognition(NamedTuple):
-    """The result of the search for the source of one column of events.
+    """Which column of the source contains the values for one column of events.
 
     Attributes:
-        column: The recognized column of the source, or None.
+        column: The recognized column of the source; None if no column is recognized.
         candidates: Columns from which a person may choose if no column is recognized.
         remark: A remark on the result, for the person who checks the map.
         reading: The Python code that reads the value, with `{}` in place of the column's
@@ -134,8 +135,9 @@ class _Match(NamedTuple):
     Attributes:
         place: The position of the matching name in the `names` of `recognized.yaml`.
         more_words: How many other words the name of the column contains.
-        is_vague: Whether the SCHEMA declares the column for a time as text, such as 20261128.
-        least_likely: The greatest position of another word in the list `also`, or -1.
+        is_vague: Whether the column is for a time, but the SCHEMA declares it as text.
+        least_likely: The position in the list `also` of the least likely of the other words, or -1
+            if none of them is in this list.
     """
 
     place: int

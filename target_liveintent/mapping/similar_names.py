@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 _SIMILAR = 0.75
 """The minimum ratio of `difflib` at which two names count as similar."""
 _LEAST_LETTERS, _LETTERS_FOR_TWO_EDITS = 5, 8
-"""The minimum number of letters in a known name for which one edit, or two edits, are allowed."""
+"""How many letters a known name must have so that one edit is allowed, and so that two are."""
 _MOST_EDITS = 2
 
 
@@ -30,7 +30,7 @@ def meant_name(name: str, our_names: Collection[str], given: Collection[str] = (
     """Return the known name that an unknown name probably means; None without such a name.
 
     Case, underscores and other signs do not count. An edit adds, removes or replaces a letter, or
-    exchanges two neighbours. The number of letters in the known name decides how many edits are
+    swaps two adjacent letters. The number of letters in the known name decides how many edits are
     allowed:
 
     - Fewer than five letters allow no edit, because `paid` and `aaid` are different words. Only

@@ -18,7 +18,7 @@ from target_liveintent.mapping.stream_maps import Stream
 from target_liveintent.mapping.vocabulary import vocabulary, words_of
 
 _MOST_SAMPLES = 1_000
-"""The number of records at the beginning of a stream that are used as samples."""
+"""How many records at the beginning of a stream are used as samples."""
 _MOST_COLUMNS = 2_000
 _MOST_STEPS = 4
 """The greatest number of steps in a path."""
@@ -55,8 +55,8 @@ class SourceColumn(NamedTuple):
     Attributes:
         path: The name of the column, and the keys that lead to a value inside the column.
         words: The meanings of the words in the path.
-        types: The JSON types that the SCHEMA allows, or only `time` for the formats of dates and
-            times. Without a declaration in the SCHEMA, this is empty.
+        types: The JSON types that the SCHEMA allows, except null. This is only `time` if the SCHEMA
+            declares a date or a time, and empty if the SCHEMA does not declare a type.
         samples: The first values that are not empty.
     """
 
@@ -117,7 +117,11 @@ class SourceTable(NamedTuple):
 
 
 def source_table(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> SourceTable:
-    """Return the columns of a stream, including columns inside objects, and its first records."""
+    """Return the table of a stream. Its columns include the values inside objects.
+
+    The table has at most `_MOST_COLUMNS` columns, and no columns that taps add. It has the first
+    `_MOST_SAMPLES` of the records.
+    """
     records = records[:_MOST_SAMPLES]
     samples: defaultdict[Path, list[Any]] = defaultdict(list)
     for record in records:
@@ -140,9 +144,9 @@ def _has_parts(path: Path) -> bool:
 
 
 def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield the path and the value of each column that is not empty, also inside objects.
+    """Yield the path and the value of each column that is not empty, including values in objects.
 
-    Lists have no columns, so they are left out.
+    Lists do not count as columns.
     """
     for name, value in record.items():
         path = (*outer, str(name))
@@ -205,10 +209,11 @@ def _is_read(result: Any) -> bool:
 
 
 def time_calls(samples: Sequence[Any]) -> list[str]:
-    """Return the calls that can read all times of a column, with `{}` in place of the column.
+    """Return the calls of helpers that can read all times of a column, such as `excel_time({})`.
 
-    If the list has several calls, the times are ambiguous: 03/04/2026 may be in March or in April.
-    If the list is empty, no call can read all of the times.
+    `{}` stands for the column. If the times need no helper, the list contains only `{}`. If the
+    list has several calls, the times are ambiguous: 03/04/2026 may be in March or in April. If the
+    list is empty, no call can read all of the times.
     """
 
     def reads_all(read: Callable[[Any], Any]) -> bool:

@@ -88,7 +88,7 @@ class FilterWords(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def meanings(self) -> dict[frozenset[str], bool]:
-        """For the words of each flag: True if records with a true flag count, or else False."""
+        """For the words of each flag: the value of the flag with which records count."""
         return {frozenset(name.split()): only_true for name, only_true in self.flags.items()}
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 NULL_VALUES: tuple[Any, ...] = (None, "__NULL__")
-"""The values that drop a column or a stream; as a map's `__else__`, they drop other columns."""
+"""The values that drop a column or a stream. As the `__else__` of a map, they drop all columns that
+the map does not set."""
 
 
 class Preset(NamedTuple):
