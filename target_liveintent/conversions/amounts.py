@@ -1,6 +1,6 @@
 """The values of conversions by currency: their number, sum, lowest and highest value.
 
-These figures show a wrong unit: cents that were taken for euros make a high average.
+These figures reveal a wrong unit: if cents are sent as euros, the average is too high.
 """
 
 from __future__ import annotations
@@ -15,22 +15,29 @@ from target_liveintent.conversions.coerce import exact
 from target_liveintent.conversions.event_model import Event
 
 MOST_CURRENCIES = 50
-"""The number of currencies for which a run keeps separate figures."""
+"""The maximum number of currencies for which a run keeps separate figures."""
 OTHERS = "others"
 """The key for all further currencies together, for which only conversions are counted."""
 _WHOLE_FROM = 10_000
 """From this amount on, cents are not shown."""
 _HUGE_DIGITS = 15
-_MOST_CENTS = 10**12
-"""Amounts below this have at most 15 digits with their cents."""
+_ADDED_IN_CENTS_BELOW = 10**12
+"""Amounts below this can be added in cents. With their cents, they have at most 14 digits, and a
+float is exact to 15 digits."""
 _digits = Context(prec=100)
-"""Exact, because every sum of amounts has fewer digits."""
+"""Computes sums with up to 100 digits. Real amounts need fewer digits, so their sums are exact."""
 _rough = Context(prec=15)
-"""Rounds an average, whose further digits are too small for money."""
+"""Rounds an average to 15 digits, because further digits do not matter."""
 
 
 class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Figures about the values of conversions in one currency; the sum `total` is exact."""
+    """Figures about the values of conversions in one currency.
+
+    Attributes:
+        conversions: The number of conversions with a value.
+        total: The exact sum of the values.
+        negative: How many of the values are below zero.
+    """
 
     conversions: int
     total: Decimal = Decimal(0)
@@ -43,8 +50,8 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the figures of values; there must be at least one value."""
         lowest, highest = exact(min(values)), exact(max(values))
         negative = sum(value < 0 for value in values) if lowest < 0 else 0
-        is_usual = lowest > -_MOST_CENTS and highest < _MOST_CENTS
-        total = _sum_of_cents(values) if is_usual else None
+        are_usual = lowest > -_ADDED_IN_CENTS_BELOW and highest < _ADDED_IN_CENTS_BELOW
+        total = _sum_of_cents(values) if are_usual else None
         if total is None:
             with localcontext(_digits):
                 total = sum(map(exact, values), Decimal(0))
@@ -67,7 +74,10 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
-    """Return the exact sum of floats with at most two decimals, which is fast; otherwise None."""
+    """Return the exact sum of values; None if a value is not a float with at most two decimals.
+
+    This is faster than to add decimal numbers.
+    """
     cents = [round(value * 100) for value in values]
     if [number / 100 for number in cents] != values:
         return None
@@ -89,7 +99,10 @@ def amounts_of(events: Sequence[Event]) -> dict[str, Amount]:
 
 
 def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
-    """Add the figures of further conversions; after `MOST_CURRENCIES`, only their number."""
+    """Add the figures of further conversions.
+
+    If there are already `MOST_CURRENCIES` currencies, a new currency is counted under `OTHERS`.
+    """
     for currency, amount in more:
         if currency not in amounts and len(amounts) >= MOST_CURRENCIES:
             currency, amount = OTHERS, Amount(amount.conversions)  # noqa: PLW2901
@@ -138,7 +151,7 @@ def currency_figures(amounts: Amounts) -> list[CurrencyFigures]:
 
 
 def money(number: float | Decimal) -> str:
-    """Return an amount as text, without cents if it is large."""
+    """Return an amount as text: `9,999.50`, without cents `10,000`, and if huge `1.000e+15`."""
     value = Decimal(number)
     if value.adjusted() >= _HUGE_DIGITS:
         return f"{value:.3e}"

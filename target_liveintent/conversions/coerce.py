@@ -132,8 +132,8 @@ _FLAGS = {
 _UNITS = (1, 1_000, 1_000_000)
 """The numbers of seconds, milliseconds and microseconds in a second."""
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
-"""The beginning of these years in Unix seconds. A number outside of these years in each unit is
-not a Unix time."""
+"""The beginning of these years in Unix seconds. A number that is outside of these years in every
+unit is not a Unix time."""
 
 
 _NOT_PUBLIC = re.compile(
@@ -141,7 +141,7 @@ _NOT_PUBLIC = re.compile(
     r"|172[.](?:1[6-9]|2[0-9]|3[01])[.]|100[.](?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])[.]"
 )
 """Matches IPv4 addresses that are not public according to IANA. Proxies, tills and offices
-have such addresses, so they do not distinguish buyers. Addresses for documentation are accepted."""
+have such addresses, which do not distinguish buyers. Addresses for documentation are accepted."""
 _PUBLIC_IPV6 = 0b001
 """The first three bits of all public IPv6 addresses, 2000::/3, from which IANA assigns networks."""
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -311,7 +311,7 @@ def _tidied(plain: str) -> str:
 
 
 def _finite(value: float | Decimal) -> float | Decimal | Unusable:
-    """Return a number, or `UNUSABLE` if it is not finite as a double, which JSON readers use."""
+    """Return a number; `UNUSABLE` if it is not finite as a double, which most JSON readers use."""
     try:
         finite = math.isfinite(float(value))
     except OverflowError:

@@ -22,8 +22,8 @@ WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
 """The greatest age, in seconds, at which an event of each source may be sent. The windows come from
 LiveIntent's guide."""
 MARGIN = 60
-"""An event counts as too old from this number of seconds before the end of its window. Event times
-may be ahead of this machine's clock by the same number of seconds."""
+"""An event counts as too old from this number of seconds before the end of its window. An event
+time may be ahead of this machine's clock by at most the same number of seconds."""
 
 # A Decimal is written as a JSON number with all of its digits.
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
@@ -68,7 +68,7 @@ def fingerprint(event: Event) -> int:
 
     Within a process, equal events have the same number. Different events have the same number in
     one of 4,096 cases, so a comparison may miss a difference. The store remembers the numbers of
-    thousands of events. Equal numbers are the same object, so they take no further memory.
+    thousands of events. To save memory, each number is always the same Python object.
     """
     user, purchase = event.user_data, event.purchase_data
     person = user.md5 or user.sha2 or event.decision_id
@@ -128,7 +128,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     other_hashes: tuple[bytes, ...] | None = ()
     remarks: Remarks = ()
     letter: LetterKey | None = None  # The dead letter from which a replay made the conversion.
-    was_refused: bool = False  # Whether the API refused the event before, by its dead letter.
+    was_refused: bool = False  # Whether a dead letter says that the API refused the event before.
 
     @property
     def event_id(self) -> str:
@@ -143,8 +143,8 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     def too_old(self) -> Rejection:
         """Return the rejection of an event that the API no longer accepts because of its age.
 
-        Only a conversion becomes too old, and not a record: if the event was delivered before, its
-        age does not matter, and only the store knows this.
+        `EventBuilder` does not reject old records. If the event was delivered before, its age does
+        not matter, and only the store knows whether the event was delivered.
         """
         return self.rejected("event_too_old", "event_time", None)
 
@@ -179,7 +179,7 @@ class Rejection(msgspec.Struct, frozen=True):
     keys: dict[str, Any] | None = None  # The tap's key properties, if the columns are not known.
     letter: LetterKey | None = None  # The dead letter that a replay could not send.
     remarks: Remarks = ()
-    was_refused: bool = False  # Whether the API refused the event before, by its dead letter.
+    was_refused: bool = False  # Whether a dead letter says that the API refused the event before.
 
     @property
     def failure(self) -> Failure:

@@ -1,10 +1,12 @@
-"""Generates a function for each stream that quickly builds the conversions of usual records.
+"""The fast path: generates a function for each stream that builds conversions quickly.
 
 `EventBuilder` defines the rules. The generated function returns the same conversion in less than
 half of the time, because its code reads each column by name, without loops. The function uses the
-same coercions, remembers their results for texts, and calls the same functions of `privacy`. If
-anything about a record is odd, the function raises an `OddRecordError`, and `EventBuilder` handles
-the record. Any other exception is an error in this module, and ends the run.
+same coercions, remembers their results for texts, and calls the same functions of `privacy`.
+
+The function handles only records without problems. For any other record, such as a record without
+consent or with an unusable value, it raises an `OddRecordError`. Then `EventBuilder` handles the
+record. Any other exception is an error in this module, and ends the run.
 
 In the generated code, `given_x` is the value of the column `x` after the map, and `sent_x` is the
 value that is sent. The names of a tap's columns occur only inside string literals, so they cannot
@@ -36,13 +38,15 @@ from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, Remark, Rem
 
 UsualWay: TypeAlias = Callable[[dict[str, Any], float], event_model.Conversion | None]
 """A function of a tap's record and the Unix time. The function returns the conversion, or None if
-the stream's filter drops the record. The function raises an `OddRecordError` for an odd record."""
+the stream's filter drops the record. It raises an `OddRecordError` if `EventBuilder` must handle
+the record."""
 Page: TypeAlias = tuple[str | None, str | None, str | None]
 """The URL of a page for a dead letter, the URL for the API, and the decision ID in the URL."""
 
 EXPRESSION_FAILED, CHANCE = "expression", "chance"
-"""Causes of an odd record that belong to no single column: an expression of the map fails, or an
-expression is random, so it must not be evaluated twice."""
+"""The causes of an `OddRecordError` that are not the name of a column: an expression of the map
+fails, or the map has a random expression. (`EventBuilder` would evaluate a random expression again,
+and get another value. So the fast path does not evaluate it.)"""
 _REMEMBERED = 1_024
 """The greatest number of texts of a column that are remembered with their results."""
 _UUID_LENGTH = 36
@@ -57,10 +61,10 @@ _UUID = re.compile(rf"(?!0{{8}}-){coerce.UUID_FORM.pattern}")
 
 
 class OddRecordError(Exception):
-    """Raised for an odd record, which `EventBuilder` must handle.
+    """Raised for a record that the fast path cannot convert, so that `EventBuilder` handles it.
 
     Attributes:
-        cause: The column that is odd, `EXPRESSION_FAILED` or `CHANCE`.
+        cause: The name of the column that is the cause, `EXPRESSION_FAILED` or `CHANCE`.
     """
 
     def __init__(self, cause: str) -> None:
@@ -82,7 +86,7 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
     empty: Iterable[str] = (),
     consents: Iterable[str] = (),
 ) -> UsualWay | None:
-    """Return the generated function of a stream; None if all records of the stream are odd.
+    """Return the generated function of a stream; None if the stream lacks `event_time`.
 
     Args:
         builder: The builder of the stream's events.
@@ -90,9 +94,11 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
             function also computes columns that no event has, because a failing expression rejects
             the record.
         environment: The values of other names in this code. These names begin with an underscore.
-        test: The code of the stream's filter.
-        empty: Columns of the tap that have no value in a usual record.
-        consents: Columns of the tap for consent. A usual record with such a column grants consent.
+        test: The code of the stream's filter; None if the stream has no filter.
+        empty: Columns of the tap. `EventBuilder` handles each record that has a value in one of
+            them.
+        consents: Columns of the tap. `EventBuilder` handles each record in which one of them is
+            present, and does not grant consent.
     """
     if "event_time" not in builder.columns:
         return None
@@ -198,7 +204,7 @@ def _values(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
 
 
 def _identifying(builder: EventBuilder) -> str:
-    """Return the column to name as the cause if a record identifies nobody, or a listed person."""
+    """Return the column that is the cause if a record identifies nobody, or a suppressed person."""
     return next(iter(builder.hashed), "decision_id")
 
 
@@ -355,7 +361,7 @@ def _usable(remarks: Remarks) -> Remarks:
 class _Remembered(dict[Any, Any]):
     """Maps the values of a column to the values that are sent, and remembers results for texts.
 
-    A record is odd if a value cannot be sent, or contains an address.
+    If a value cannot be sent, or contains an address, looking it up raises an `OddRecordError`.
     """
 
     def __init__(self, column: str, coercion: Callable[[Any], Any]) -> None:
@@ -462,5 +468,5 @@ _TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "decision_id": (str, _UUID.fullmatch),
     "value": (float, math.isfinite),
 }
-"""The usual type of columns whose values differ in most records, and a test that accepts the values
-that are sent unchanged."""
+"""For columns whose values differ in most records: the usual type of a value, and a test that
+accepts only values that are sent unchanged."""
