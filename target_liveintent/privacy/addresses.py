@@ -31,8 +31,9 @@ def _domain(longest: int) -> str:
 
 
 _LOCAL = rf"[\w{WORD_MARKS}.%+'!#$*^`{{}}~-]"
-# `_SERVER` and `_LOCAL_PART` accept all that these two patterns accept, so the search finds every
-# text that the program hashes as an address. UTF-8 cannot encode the surrogates of JSON.
+# The next two patterns match a whole address, which the program hashes. `_SERVER` and `_LOCAL_PART`
+# accept all that these patterns accept, so the search finds every address that can be hashed. The
+# first pattern excludes surrogates, which JSON may contain, because UTF-8 cannot encode them.
 ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\\ud800-\udfff]{{0,127}}{_LOCAL}@{_domain(63)}")
 # With ASCII sets, a match takes two thirds of the time: Python looks up a set in a table if the set
 # has no classes such as \w.
@@ -40,7 +41,7 @@ ASCII_ADDRESS = re.compile(
     r"[^\x00- \x7f@<>()\[\],;:\"\\]{0,127}[A-Za-z0-9_.%+'!#$*^`{}~-]"
     r"@(?:[A-Za-z0-9_-]{1,63}[.]){1,40}(?:[A-Za-z]{2,63}|[xX][nN]--[A-Za-z0-9_-]{2,59})"
 )
-_LONGEST_LOCAL = 256  # Accents may be separate characters, as in the labels of 255 characters.
+_LONGEST_LOCAL = 256  # Twice as long as in these patterns: accents may be separate characters.
 _IPV4 = r"[0-9]{1,3}(?:[.][0-9]{1,3}){3}"
 _SERVER = re.compile(
     rf"@(?<=[\w{WORD_MARKS}.%+'!#$*^`{{}}~\"-]@)(?:{_domain(255)}"
@@ -55,7 +56,10 @@ _HEX = "[0-9a-fA-F]"
 
 
 def _bytes(sign: str) -> str:
-    """Return a pattern of a byte, or of a character in UTF-8, with `sign` before each byte."""
+    """Return a pattern of the bytes of a character, each as `sign` and two hexadecimal digits.
+
+    With the sign `%`, the pattern matches `%C3%A9` (é in UTF-8), and also the single byte `%E9`.
+    """
     behind = f"(?:{sign}[89abAB]{_HEX})"
     return (
         f"{sign}[fF][0-7]{behind}{{3}}|{sign}[eE]{_HEX}{behind}{{2}}|{sign}[c-dC-D]{_HEX}{behind}"
@@ -67,7 +71,8 @@ _ESCAPE = (
     # JSON within JSON doubles backslashes; Markdown puts a backslash before signs.
     rf"(?:\\\\)+|\\(?:U00(?:0{_HEX}|10){_HEX}{{4}}|[uU]{_HEX}{{4}}|[uUxX]\{{0*{_HEX}{{1,5}}\}}"
     rf"|[xX]{_HEX}{{2}}|[0-3][0-7]{{2}}|[@._+-])"
-    # If an escape follows digits without a semicolon, it is decoded first: it may be a digit.
+    # If digits without a semicolon are followed by another escape, the other escape is decoded
+    # first, because it may mean a further digit.
     r"|&(?:#[0-9]{1,32}(?:;|(?![0-9\\%]))|#[xX][0-9a-fA-F]{1,32}(?:;|(?![0-9a-fA-F\\%]))"
     r"|[A-Za-z]{2,31};|(?i:amp)(?=#))"
     rf"|%[uU]{_HEX}{{4}}|{_bytes('%')}"
@@ -113,7 +118,7 @@ def scrub(text: str) -> str:
     for _ in range(_ROUNDS):
         if not holds_address(text):
             return text
-        reading = _telling_reading(text)
+        reading = _reading_with_address(text)
         text = _replaced(text, reading, _spans_to_replace(reading.text))
     return _digest(text)
 
@@ -232,11 +237,11 @@ def _substituted(
     return _Reading("".join(texts), places + reading.places[done:])
 
 
-def _telling_reading(text: str) -> _Reading:
-    """Return the reading that shows the addresses of a text best.
+def _reading_with_address(text: str) -> _Reading:
+    """Return the most decoded reading of a text that contains an address.
 
-    This is the most decoded reading that contains an address, without the escapes of e-mail if
-    possible. If no reading contains an address, the result is the last reading.
+    Only if no reading without the escapes of e-mail contains an address, these escapes are decoded,
+    too. If this reveals no address either, the result is the last reading.
     """
     written = _Reading(text, [(index, index + 1) for index in range(len(text))])
     readings: list[_Reading] = []

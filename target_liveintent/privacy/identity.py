@@ -252,7 +252,10 @@ def derive_event_id(stream: str, values: Iterable[Any]) -> str:
 
 @functools.lru_cache
 def _begun(stream: str) -> Any:
-    """Return the hash object of the text with which the names of all IDs of a stream begin."""
+    """Return the hash object of the text that all derived IDs of a stream begin with.
+
+    This is the namespace, followed by the name of the stream.
+    """
     made = _NAMED.copy()
     made.update(f"[{_encode(stream)}".encode())
     return made
@@ -261,7 +264,8 @@ def _begun(stream: str) -> Any:
 def _uuid5(name: bytes, begun: Any = _NAMED) -> str:
     """Return `str(uuid.uuid5(NAMESPACE, name))` in a third of its time.
 
-    `begun` is the hash object of the text before `name`, which begins with the namespace.
+    `begun` is the hash object of all that comes before `name`: the namespace, and perhaps the first
+    part of the name.
     """
     made = begun.copy()
     made.update(name)
@@ -303,7 +307,8 @@ def address_in(text: str) -> str | None:
     plain = plain.removesuffix(";").rstrip()
     found = _LINK.fullmatch(plain) or _NAMED_ADDRESS.fullmatch(plain)
     address = found[1].strip() if found else plain
-    # Full-width letters and ligatures change a hash, but a person reads the same letters.
+    # An address with full-width letters or ligatures is left out: a person reads usual letters, but
+    # the hash is another.
     is_plain = unicodedata.normalize("NFKC", address) == address
     return address if is_plain and ADDRESS.fullmatch(address) else None
 

@@ -45,9 +45,10 @@ _secrets: set[str] = set()
 def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns in the form of a dead letter: JSON values without addresses.
 
-    Columns that are null are left out. A further column, `scrubbed`, has the new text of each
-    column whose text this function changed, for example a hash in place of an address. A replay
-    sends a changed column only if somebody has edited the column.
+    Columns that are null are left out. If this function changes the text of a column, for example
+    to a hash in place of an address, a further column `scrubbed` has the new text, too. A replay
+    sends such a column only if its text now differs from the one in `scrubbed`, because somebody
+    has edited it.
     """
     written = {name: value for name, value in columns.items() if value is not None}
     for name in list(written):
@@ -110,7 +111,7 @@ _ESCAPED_LETTER = re.compile(
     r"|&#0*(?:4[89]|5[0-7]|6[5-9]|[78]\d|9[0789]|1[01]\d|12[0-2]);",
     re.IGNORECASE,
 )
-"""An escape that may stand for an ASCII letter or a digit, which needs no escape."""
+"""Matches an escape of an ASCII letter or of a digit, although these need no escape."""
 
 
 @functools.cache
@@ -122,7 +123,7 @@ def _secret_spellings(*, has_escaped_letters: bool) -> re.Pattern[str] | None:
     longest_first = sorted(_secrets, key=len, reverse=True)
     if not longest_first:
         return None
-    # Most characters of a text begin no secret. To see this at once makes the search fast.
+    # Few characters of a text can begin a secret. The pattern first checks this, so it is fast.
     firsts = "".join(re.escape(secret[0]) for secret in longest_first)
     patterns = (
         "".join(

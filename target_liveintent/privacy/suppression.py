@@ -87,11 +87,12 @@ def people_in(
         read: `hashes_of` or `traces_of`, which returns an empty list if a text names nobody.
 
     Raises:
-        InputError: If any other line names nobody. The message has only the number of the line.
+        InputError: If another line is neither an address nor a hash. The message has only the
+            number of the line.
     """
     for number, line in enumerate(lines, 1):
         text = line.strip()
-        is_pattern = "*" in text.partition("@")[0]  # Patterns such as `*@b.example` have no effect.
+        is_pattern = "*" in text.partition("@")[0]  # Patterns such as `*@b.example` are wrong.
         if not is_pattern and (known_by := read(text)):
             yield Person(number, "@" in text, known_by)
         elif text and not text.startswith("#"):

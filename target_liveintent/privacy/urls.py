@@ -48,7 +48,7 @@ def _attribution(parameter: str) -> str | None:
 
 
 def _own_name(name: str) -> str:
-    """Return the name of a parameter without any text up to a `?` or a semicolon."""
+    """Return the part of a parameter's name after the last `?` or semicolon."""
     return name.rpartition("?")[2].rpartition(";")[2]
 
 
