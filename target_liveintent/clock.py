@@ -20,10 +20,10 @@ class Clock:
         return time.monotonic()
 
     def since_boot(self) -> float:
-        """Return the seconds since an arbitrary moment, including time of suspension.
+        """Return the seconds since an arbitrary moment; a suspension of the machine counts, too.
 
-        The store uses this clock for reservations, which expire for other machines while this
-        machine is suspended. Only numbers from the same machine can be compared.
+        The store uses this clock for reservations: they expire even while the machine that made
+        them is suspended. Only numbers from the same machine can be compared.
         """
         return seconds_since_boot()
 
@@ -33,4 +33,4 @@ class Clock:
 
 
 SYSTEM_CLOCK = Clock()
-"""The clock that all parts of a run share, because a clock has no state."""
+"""The clock that all parts of a run share. They can share it because a clock has no state."""

@@ -1,7 +1,8 @@
 """The settings: their JSON schema, the environment, and the checks before a run reads input.
 
 The schema and the descriptions are generated from `Settings`. Each problem is one line that names
-the setting and says what is allowed. The line never shows the value, which may be a secret.
+the setting and says what is allowed. The line does not show the value, which may be a secret.
+(Only the question in a proposed `__filter__` is shown: see `map_problems`.)
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _PREFIX_PART = re.compile("target|liveintent", re.IGNORECASE)
 """Matches the words that show that an environment variable may be meant for this program."""
 _VARIABLE = re.compile(r"target[\W_]*liveintent[\W_]*(.+)", re.IGNORECASE)
 OBJECTS = {"presets": 0, "stream_maps": 1, "stream_map_config": -1}
-"""The settings that are objects. The number says how many dots at the end of a flattened name
+"""The settings that are objects. The number says how many of the last dots in a flattened name
 separate levels; -1 means all dots. A stream's name may have dots; a column's name has no dot."""
 _WRITTEN = ("store", "report_path", "metrics_path")
 """The settings for the files that a run writes."""
@@ -137,8 +138,8 @@ class Given(NamedTuple):
     """The unchecked settings from files and the environment.
 
     Attributes:
-        values: The values by the names of settings. A value may be a text that is not converted to
-            the type of the setting yet.
+        values: The values of the settings, by name. A value may still be a text that must be
+            converted to the type of the setting.
         unknown_variables: The names of environment variables that are probably meant for this
             program, but belong to no setting.
     """
@@ -171,8 +172,9 @@ def with_environment(files: Mapping[str, Any], environment: Mapping[str, str]) -
 def _unknown_variables(files: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
     """Yield the environment variables that are meant for this program, but belong to no setting.
 
-    A variable for a setting that a file contains is left out. Meltano sets many variables, also for
-    parts of objects and for other loaders. So in a Meltano project, only misspelled names count.
+    If a file contains the same unknown setting, the variable is left out, because the run warns of
+    the setting. Meltano sets many variables, also for parts of objects and for other loaders. So in
+    a Meltano project, only misspelled names count.
     """
     is_by_meltano = "MELTANO_PROJECT_ROOT" in environment
     for variable, text in environment.items():
@@ -193,9 +195,9 @@ def _is_ours(variable: str) -> bool:
 def _meant(name: str) -> str | None:
     """Return the known name that an unknown setting or variable probably means, or None.
 
-    A variable whose name contains the whole name of a setting is not misspelled. Such a variable
-    belongs to another loader, such as `target-liveintent-eu`, or to a part of an object, such as
-    `…_STREAM_MAPS_ORDERS_EMAIL`.
+    If a variable's name contains the whole name of a setting besides other words, it is not
+    misspelled: the variable belongs to another loader, such as `target-liveintent-eu`, or to a part
+    of an object, such as `…_STREAM_MAPS_ORDERS_EMAIL`.
     """
     variable = _VARIABLE.fullmatch(name)
     if variable is None:
@@ -205,7 +207,7 @@ def _meant(name: str) -> str | None:
     if setting is None or (setting != rest and f"_{setting}_" in f"_{rest}_"):
         return None
     meant = _PREFIX + setting.upper()
-    return setting if name == meant else meant  # (A file may name a setting like its variable.)
+    return setting if name == meant else meant  # (A file may contain the variable's name.)
 
 
 def _nested(text: str, splits: int) -> Any:
@@ -230,7 +232,7 @@ def _nested(text: str, splits: int) -> Any:
         inner = nested
         for step in path:
             inner = inner.setdefault(step, {})
-            if not isinstance(inner, dict):  # (`map_problems` reports a stream that is a value.)
+            if not isinstance(inner, dict):  # (`map_problems` reports this.)
                 return flat
         inner[last] = value
     return nested
@@ -268,7 +270,7 @@ def problems(config: Mapping[str, Any], unknown_variables: Sequence[str] = ()) -
 def setting_warnings(names: Iterable[str], unknown_variables: Sequence[str] = ()) -> Iterator[str]:
     """Yield a warning for each unknown setting and environment variable.
 
-    Misspelled names are left out: `settings_of` treats them as problems.
+    Names that `settings_of` treats as problems, such as misspelled names, are left out.
     """
     for name in names:
         if name not in _TYPES and not _name_problem(name):
@@ -311,7 +313,7 @@ def _checked(
 
 
 def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the converted values of settings, and a problem for each value of a wrong type.
+    """Return the converted values of settings, and a problem for each value that is not allowed.
 
     In a Meltano project, relative paths start at the root of the project.
     """
@@ -426,9 +428,10 @@ def _url_problems(settings: Settings) -> Iterator[str]:
     has_more = set("@?# ") & set(url) or not url.isprintable()
     if has_more or not _is_secret(url) or not can_post_to(settings.url):
         yield (
-            "setting 'api_url' must be an https URL that has a host, and neither a user name, a"
-            " password nor a query (the part after ?). Plain http is allowed only for loopback"
-            " addresses, such as 127.0.0.1, so that the token stays secret"
+            "setting 'api_url' must be an https URL with a host, and without a user name, a"
+            " password, a query (the part after ?) and a fragment (the part after #). Plain http is"
+            " allowed only for loopback addresses, such as 127.0.0.1, so that the token stays"
+            " secret"
         )
 
 
@@ -461,7 +464,7 @@ def _path_problems(settings: Settings) -> Iterator[str]:
         except ValueError:  # The path contains a character that is not allowed, such as NUL.
             place = os.sep
         first = names.setdefault(identity_of(place), name)
-        if first != name:  # One output would overwrite the other.
+        if first != name:  # For example, the report would overwrite the store.
             yield (
                 f"settings '{first}' and '{name}' name the same file: give each setting its"
                 " own file"
@@ -476,7 +479,7 @@ def _path_problems(settings: Settings) -> Iterator[str]:
 def _can_be_file(path: Path) -> bool:
     """Return whether the folder of a path exists, and the path is free or an ordinary file.
 
-    Another run may create the file at any time, so the check for a file comes last.
+    Another run may create the file between the two checks, so `is_file` is checked last.
     """
     return path.parent.is_dir() and (not path.exists() or path.is_file())
 

@@ -1,6 +1,6 @@
 """Reads configuration files (JSON or YAML 1.2), and settings that are given as JSON objects.
 
-An error message names the line, but never shows a value, because the value may be a secret.
+An error message names the line if it is known. It never shows a value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _parse(content: bytes) -> Any:
     try:
         return decode_json_object(text)
     except DuplicateKeyError as error:
-        # The YAML parser knows the key's line. (YAML allows no tabs between values.)
+        # The YAML parser also reports the line of the key. YAML allows no tabs between values.
         _parse_yaml(text.replace("\t", " "), syntax_problem=str(error))
         raise _UnusableFileError(str(error)) from None
     except (msgspec.DecodeError, RecursionError):

@@ -39,19 +39,19 @@ class ConfigurationError(RunError):
 
 
 class InputError(RunError):
-    """The input is not a valid Singer stream."""
+    """A Singer stream, a BATCH file, a list of people or the file of `--expect` cannot be used."""
 
     code = FailureCode.INPUT
 
 
 class StorageError(RunError):
-    """The store, or a file that the run needs, cannot be used."""
+    """The store cannot be used, or a file or a standard stream cannot be read or written."""
 
     code = FailureCode.STORAGE
 
 
 class StreamMappingError(RunError):
-    """The map of a stream cannot produce any event, or reads an unknown column."""
+    """A stream map cannot be used for the streams of the input, or no stream can give events."""
 
     code = FailureCode.STREAM_MAPPING
 
@@ -71,11 +71,11 @@ class SetUpError(DeliveryError):
 
 
 class OutageError(DeliveryError):
-    """The API accepted nothing for `max_retry_seconds`, or asks the run to wait longer."""
+    """The API accepted nothing for `max_retry_seconds`, or asks for a longer wait than that."""
 
 
 class AllRefusedError(DeliveryError):
-    """The API refuses all events."""
+    """The API refused so many events that the cause may be a setting."""
 
 
 class TooManyRejectedError(RunError):

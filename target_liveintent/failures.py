@@ -1,7 +1,7 @@
-"""Failures as values, each with a code and facts, and the words for each code.
+"""The failures of runs as values, and the words that describe a failure.
 
-The history stores codes and facts, so a report can describe an old failure in new words. Decisions
-depend on the code, never on the words.
+A failure has a code and facts. The history stores both, but no words. So a newer version can
+describe an old failure in other words. The program makes decisions by the code, never by the words.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.remarks import UnusableCause
 
 Facts = dict[str, str | int | float | bool | None]
-"""The values that the words of a failure need, by name, without personal data or the token."""
+"""The values that appear in the words of a failure, by name. No value is personal data or the
+token."""
 
 
 class FailureCode(str, enum.Enum):
     """The reason why a run failed. A code never changes, because stored histories contain it."""
 
-    # The exception has a text of its own, which is the fact `text`.
+    # The code that raises the exception writes the words. They are in the fact `text`.
     OTHER = "other"
     CONFIGURATION = "configuration"
     INPUT = "input"
     STORAGE = "storage"
     STREAM_MAPPING = "stream_mapping"
     DELIVERY = "delivery"
-    # What the API answered.
+    # The API, or the connection to the API, is the cause.
     ACCESS_DENIED = "access_denied"
     ACCESS_LOST = "access_lost"
     UNREACHABLE = "unreachable"
@@ -38,13 +39,13 @@ class FailureCode(str, enum.Enum):
     ALL_REFUSED = "all_refused"
     REPLAY_REFUSED = "replay_refused"
     WRITE_REFUSED = "write_refused"
-    # What this program decided.
+    # Records could not be sent, or rows were not written.
     TOO_MANY_REJECTED = "too_many_rejected"
     NOTHING_DELIVERED = "nothing_delivered"
     RECORD_REJECTED = "record_rejected"
     TASKS_FAILED = "tasks_failed"
     ROWS_NOT_KEPT = "rows_not_kept"
-    # What another program, a person or the system did.
+    # The system, a signal or a mistake in the program is the cause.
     NO_THREAD = "no_thread"
     STOPPED = "stopped"
     STOPPED_IN_OUTAGE = "stopped_in_outage"
@@ -60,7 +61,7 @@ class CauseHint(msgspec.Struct, frozen=True):
     Attributes:
         code: A key of `HINTS`.
         stream: The name of the stream.
-        causes: Why values of `source` cannot be used, for the code `other_sources`.
+        causes: Why values of `source` cannot be used; empty unless the code is `other_sources`.
     """
 
     code: str
@@ -81,8 +82,8 @@ class CauseHint(msgspec.Struct, frozen=True):
 
 HINTS = {
     "no_address_mapped": "No e-mail address is mapped in stream {stream}: map email, md5 or sha2.",
-    "guest_orders": "In stream {stream}, these records are usually guest orders whose source_url"
-    " contains no li_did that is a UUID.",
+    "guest_orders": "In stream {stream}, these records are usually guest orders. Their source_url"
+    " contains no li_did, or its li_did is not a UUID.",
     "other_sources": "Column `source` of stream {stream} contains: {causes}.",
 }
 """The sentence for each code of a hint."""
@@ -93,7 +94,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         code: The kind of failure.
-        facts: The values that the words for the code need.
+        facts: The values that appear in the words for the code.
         hints: Probable causes of the most frequent rejection, if rejections made the run fail.
     """
 
@@ -146,8 +147,8 @@ def _most_frequent(facts: Facts) -> str:
         else ""
     )
     return (
-        f"{written} If you expect these dead letters, set max_dead_letter_percent to 100, so that"
-        f" they do not fail a run. The most frequent reason is {facts['reason']}"
+        f"{written} If you expect these dead letters, set max_dead_letter_percent to 100. Then"
+        f" they do not make a run fail. The most frequent reason is {facts['reason']}"
         f" ({facts['most']:,} of {facts['count']:,}).{_meaning(facts['reason'])}"
     )
 
@@ -178,17 +179,17 @@ _TEMPLATES = {
     FailureCode.ALL_REFUSED: "the API refused {requests} requests in a row ({detail}). The cause"
     " may be in the settings, not in the events: check pixel_id and customer_id; after HTTP 413,"
     " set batch_size_rows to a smaller number. The next run sends all events that were neither"
-    " delivered nor written as dead letters. If this run is a replay, it keeps the dead letters"
-    " that it has not sent",
+    " delivered nor written as dead letters. If this run is a replay, the dead letters that it has"
+    " not sent stay in the store",
     FailureCode.REPLAY_REFUSED: "the API accepted no event of the replay, and refused {events}"
     " events that it had not refused before. So the cause may be in the settings: check pixel_id"
     " and customer_id. The dead letters are still in the store",
     FailureCode.WRITE_REFUSED: "the API accepted no event of this write ({events} events were"
     " refused). The cause may be in the settings, not in the events: check pixel_id and"
     " customer_id",
-    FailureCode.TASKS_FAILED: "the write failed. Failed tasks: {tasks}. Rows of other tasks that"
-    " have no outcome: {rows}. The counts do not include the failed tasks. If outcomes_path is set,"
-    " its table shows which events were sent",
+    FailureCode.TASKS_FAILED: "the write failed. Failed tasks: {tasks}. Rows without an outcome"
+    " in the other tasks: {rows}. The counts do not include the failed tasks. If outcomes_path is"
+    " set, its table shows which events were sent",
     FailureCode.ROWS_NOT_KEPT: "rows that cannot be sent ({rows}) are stored nowhere: set"
     " outcomes_path, and write these rows again. The write delivered {delivered} events",
     FailureCode.NO_THREAD: "the run cannot start a thread on this system, so it cannot send"

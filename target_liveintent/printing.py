@@ -22,7 +22,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def printable(line: str) -> str:
-    """Return a line without secrets, in which escapes replace all characters that do not print.
+    """Return a line without secrets, and with escapes in place of characters that do not print.
 
     Such characters could begin another line, or control a terminal.
     """
@@ -35,7 +35,8 @@ def lines_of(template: str, content: Any) -> list[str]:
 
     Args:
         template: The path of the template in the package.
-        content: The value of the template's variable `found`. A text in it cannot add a line.
+        content: The value of the template's variable `found`. An escape replaces a line break in
+            its texts.
     """
     # Imported here because only a command that prints text needs it.
     import jinja2  # noqa: PLC0415
@@ -59,8 +60,8 @@ def _json(value: Any) -> str:
 def print_json_lines(lines: Iterable[str]) -> None:
     """Print lines of JSON from the store, with escapes for characters that do not print.
 
-    The store contains no secrets, so this function hides nothing. Otherwise, it could damage data:
-    a password may be a common word.
+    The store contains no secrets, so this function hides nothing. Hiding could damage the data: if
+    the password is a common word, this word would be replaced.
     """
     for line in lines:
         click.echo(_escaped_json(line))

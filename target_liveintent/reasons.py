@@ -16,9 +16,10 @@ class Reason(NamedTuple):
             report.
         is_bad: Whether these records count towards `max_dead_letter_percent`. Records that are
             normal in every run, such as guests without an address, do not count.
-        replayed: Whether a replay without options sends the dead letter.
-        letter: Whether a run writes a dead letter. If not, the store must not contain the record,
-            and the run only counts it.
+        replayed: Whether a replay without options sends the dead letter. (Whether it sends one
+            with the reason `event_too_old` depends on the present settings.)
+        letter: Whether a run writes a dead letter for the record. If not, the run only counts the
+            record as dropped.
     """
 
     meaning: str
@@ -151,8 +152,8 @@ REASONS: dict[str, Reason] = {
         " your stream map reads one of these columns, the program does not check that column."
     ),
     "no_consent": _dropped(
-        "The stream has a column `consent`, and its value in this record is not true, 1, `yes` or"
-        " `granted`. The program counts the record, but neither sends nor keeps it."
+        "The stream has a column `consent`, but its value in this record is none of these: true,"
+        " 1, `yes`, `granted`. The program counts the record, but neither sends nor keeps it."
     ),
     "suppressed": _dropped(
         "The person is listed in the file of `suppression_path`. The program counts the record, but"
@@ -173,14 +174,18 @@ AFTER_BUILDING = frozenset(
     {"no_identity", "refused_by_api", "not_processed", "api_error", "unconfirmed"}
     | {"over_limit", "already_sent"}
 )
-"""The reasons of records in which all columns were read without a problem."""
+"""The reasons of records in which all columns were read. Their remarks say which columns were empty
+or unusable."""
 MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
 """The reasons of events that LiveIntent may have counted. A replay needs `--unconfirmed` to send
 them."""
 BEYOND_REPAIR = frozenset({"no_identity", "event_too_old", "mapping_failed", "missing_event_time"})
-"""The reasons of dead letters that an edit, a setting or a replay cannot repair."""
+"""The reasons of dead letters whose events the reports count as lost: if the cause is fixed, a
+replay still cannot send these dead letters. (There are exceptions. A replay sends a dead letter if
+somebody has added the missing time or hash to it. It sends an old event that has no `source` if
+`default_source` is now `offline`.)"""
 NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(
     MAY_HAVE_COUNTED
 )
-"""The bad reasons of events that LiveIntent certainly does not have. A run that delivers nothing
-fails if it has enough dead letters with these reasons."""
+"""The reasons with `is_bad` that show that LiveIntent does not have the event. A run that delivers
+nothing fails if it has enough dead letters with these reasons."""

@@ -1,7 +1,7 @@
-"""Remarks about a record, and the causes why a value cannot be used.
+"""Remarks about a record, and the causes for which a value cannot be used.
 
-A remark does not change the outcome of the record. Remarks and causes are values with codes, and
-`UnusableCause.words` puts a cause into words.
+A remark does not change the outcome of the record. Remarks and causes are values with codes.
+`UnusableCause.words` has the words for a cause.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 COLUMN_EMPTY, COLUMN_UNUSABLE = "empty", "unusable"
-"""The event lacks the column, because the value is empty, or because it cannot be used."""
+"""The event has no value from the column: the value is empty, or it cannot be used."""
 HASH_CONFLICT = "conflict"
 """The record has a hash that is not a hash of the address in the column."""
 LOCAL_TIME = "local_time"
 """The time has no zone of its own, so the setting `timezone` applies."""
 HAS_DECISION_ID, OWN_DECISION_ID = "decision_id", "own_decision_id"
-"""The event has a decision ID; for `OWN_DECISION_ID`, the column contains the same ID."""
+"""The event has a decision ID. With `OWN_DECISION_ID`, it is the same as the value of the column of
+the remark, such as `order_id`, so it is probably not an ID of LiveIntent."""
 REJECTION_CAUSE = "rejection"
 """The value of the column caused the rejection of the record."""
 CAREFUL_WAY = "careful_way"
-"""The fast path could not build the event, because of a column or another cause, and left the
-record to `EventBuilder`."""
+"""The fast path left the record to `EventBuilder`, because of the column, or because of another
+cause that stands in place of the column."""
 
 
 class Shape(NamedTuple):
@@ -28,7 +29,8 @@ class Shape(NamedTuple):
 
     Attributes:
         form: The value as text, with 9 in place of each digit and x in place of each word.
-        type: The name of the type, in place of the form, if the value is not a text or a number.
+        type: The name of the type. A Boolean, a list, an object or a huge number has this in place
+            of a form.
     """
 
     form: str | None = None
@@ -63,23 +65,24 @@ class UnusableCause(NamedTuple):
 
 
 UNUSABLE_CAUSES = {
-    "not_text": "{value} is not a text, or contains an e-mail address",
-    "not_decision_id": "{value} is not a text, contains a space or an e-mail address, or is a"
-    " placeholder",
+    "not_text": "{value} cannot be sent as text, or contains an e-mail address",
+    "not_decision_id": "{value} is a placeholder, contains a space or an e-mail address, or cannot"
+    " be sent as text",
     "not_email": "{value} is neither an e-mail address nor a hash of one",
     "not_hash": "{value} is not a hash of an e-mail address",
     "not_public_ip": "{value} is not a public IP address",
     "not_uuid": "{value} is not a UUID",
-    "not_flag": "{value} is neither a Boolean nor 0 or 1",
+    "not_flag": "{value} is none of these: true, false, 1, 0, yes, no",
     "not_currency": "{value} is not a currency code of ISO 4217: write, for example, \"'EUR'\" in"
     " the map, or translate other words with {{'EURO': 'EUR'}}.get(get('currency'))",
     "not_number": "{value} is not a number with a decimal point",
     "not_time": "{value} is not a time",
-    "not_source": "{value} cannot be used",
+    "not_source": "{value}",
     "other_source": "'{fact}'",
     "out_of_range": "{value}",
     # For a text with an @.
-    "wrong_encoding": "{value} was read in a wrong encoding: let the tap read its source as UTF-8",
+    "wrong_encoding": "{value} was read in the wrong encoding: let the tap read its source as"
+    " UTF-8",
     "white_space": "{value} contains white space",
     # From the helpers of expressions.
     "not_whole": "{value} is not a whole number, but minor_units needs one",
@@ -99,7 +102,7 @@ class Remark(NamedTuple):
 
     Attributes:
         kind: One of the constants of this module.
-        column: The column that the remark is about, of the event or of the tap's record.
+        column: A column of the event or of the tap's record, about which the remark is made.
         cause: Why the value cannot be used, if known.
     """
 

@@ -68,7 +68,7 @@ class RunSettings(NamedTuple):
 
 
 class Account(NamedTuple):
-    """The account of a run: its `customer_id`, and the host of the API in lower case, no port."""
+    """The account of a run: the `customer_id`, and the API's host in lower case without a port."""
 
     customer_id: str
     host: str

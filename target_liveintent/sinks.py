@@ -1,4 +1,4 @@
-"""Sinks. Each sink processes the records of one stream by one of the stream's plans."""
+"""Sinks. Each sink processes the records of a stream according to one of the stream's plans."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOGGER = logging.getLogger("target-liveintent")
 
 
 class SkippedSink:
-    """Counts the records of a stream without events, as filtered or as unmapped."""
+    """Counts the records of a stream that gives no events, as filtered or as unmapped."""
 
     columns: frozenset[str] | None = frozenset()
     """The columns of a record that the sink needs; None means all columns."""
@@ -37,7 +37,7 @@ class SkippedSink:
 
 
 class LiveIntentSink:
-    """Converts the records of one stream by a plan, and passes the results to the run."""
+    """Converts the records of a stream according to a plan, and passes the results to the run."""
 
     def __init__(self, stream: Stream, plan: StreamPlan, run: Run, rules: RecordRules) -> None:
         self._stream, self._counted_as = stream, plan.stream
@@ -67,7 +67,7 @@ class LiveIntentSink:
         self._counts.read += 1
         violation = self._schema_check.violation(record) if self._schema_check else None
         result = self._converter.convert(record, violation)
-        if type(result) is Rejection:  # Each record pays for this; `isinstance` takes longer.
+        if type(result) is Rejection:  # For each record; `isinstance` takes longer.
             self._fail_or_warn(result)
         self._run.take(self._counted_as, result)
 

@@ -31,7 +31,7 @@ def _end_command(_number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(_CODE)
 
 
-# A shell starts jobs in the background with SIGINT ignored.
+# If a shell starts this program in the background, SIGINT is ignored, and stays ignored.
 _IS_TAKEN = signal.getsignal(signal.SIGINT) is signal.default_int_handler
 if _IS_TAKEN:
     signal.signal(signal.SIGINT, _end_import)

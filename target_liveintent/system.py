@@ -26,13 +26,13 @@ if sys.platform != "win32":
 _M_ARENA_MAX = -8
 """The parameter of glibc's `mallopt` for the maximum number of heaps."""
 _REPLACE_SECONDS = 2.0
-"""The seconds for which `replace` tries again if Windows refuses to replace a file."""
+"""If Windows refuses to replace a file, `replace` tries again for this number of seconds."""
 
 # Time
 
 
 def seconds_since_boot() -> float:
-    """Return the seconds since an arbitrary moment, including time of suspension."""
+    """Return the seconds since an arbitrary moment; a suspension of the machine counts, too."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     elif sys.platform == "darwin":  # noqa: RET505 (mypy)
@@ -83,12 +83,15 @@ def open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT, 0o600)
 
 
-def identity_of(place: str) -> str:
-    """Return a text that is equal for all real paths of one file, whether or not it exists.
+def identity_of(path: str) -> str:
+    """Return a text that two paths share only if they name the same file, which may not exist yet.
 
     On macOS and Windows, paths that differ only in upper and lower case name the same file.
+
+    Args:
+        path: A path without links, as `os.path.realpath` returns it.
     """
-    return place if sys.platform == "linux" else place.casefold()
+    return path if sys.platform == "linux" else path.casefold()
 
 
 def allocate(file: IO[bytes], size: int) -> None:

@@ -74,9 +74,10 @@ class TargetLiveIntent(Target):
 
         Args:
             run_id: The ID of the run; None means a new ID.
-            replay: Which dead letters the run sends; None means that it sends a tap's output.
+            replay: Which dead letters the run sends; None for a run that reads a tap's output.
             send_again: Whether the run also sends events that were delivered before.
-            unknown_variables: The names of environment variables that look like settings.
+            unknown_variables: The names of environment variables that look like settings, but
+                belong to no setting.
             kwargs: The arguments of the SDK's `Target`, such as `config`.
 
         Raises:
@@ -205,7 +206,7 @@ class TargetLiveIntent(Target):
     def _read(self, file_input: IO[str] | None) -> None:
         """Read an input until its end, a signal, or the limit of events."""
         reader = self.message_reader
-        suppressions = self._rules.suppressions  # A wrong list fails a run without streams, too.
+        suppressions = self._rules.suppressions  # Even without streams, a wrong list is a failure.
         if self._replay is not None:
             account, events = self.settings.account, self.settings.events
             how = ReplayConverter(account, events, suppressions, self._replay)
@@ -266,7 +267,7 @@ class TargetLiveIntent(Target):
 
     def _process_state_message(self, message: Message) -> None:  # type: ignore[override]
         self._state = state_of(message)
-        if self.streams.has_events:  # Otherwise, this run may fail at its end.
+        if self.streams.has_events:  # A run without events may still fail at its end.
             self.run.gate.hold(self._state)
 
     def _process_activate_version_message(self, message: Message) -> None:  # type: ignore[override]

@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
         """Return the node of the next value.
 
         PyYAML calls itself for each level. Near Python's recursion limit, code that the garbage
-        collector calls would fail, too. So the limit of levels is far below that limit.
+        collector calls would fail, too. So the limit of levels is far below the recursion limit.
 
         Raises:
             RecursionError: If the value is nested too deeply.
@@ -104,11 +104,11 @@ def load_yaml(text: str) -> Any:
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
-        for inner, place in _nodes(node):
+        for inner, path in _nodes(node):
             if isinstance(inner, yaml.MappingNode):
-                _check_keys(inner, place)
+                _check_keys(inner, path)
             elif isinstance(inner, yaml.ScalarNode):
-                _check_number(inner, place)
+                _check_number(inner, path)
         return None if node is None else loader.construct_document(node)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -135,29 +135,29 @@ def _syntax_message(error: yaml.MarkedYAMLError) -> str:
 
 
 def _nodes(root: yaml.Node | None) -> Iterator[tuple[yaml.Node, str]]:
-    """Yield each node once, with its place: the keys that lead to it, each followed by a dot."""
+    """Yield each node once, with the keys that lead to the node, each followed by a dot."""
     waiting: list[tuple[Any, str]] = [] if root is None else [(root, "")]
     seen = set()
     while waiting:
-        node, place = waiting.pop()
-        if node not in seen:  # (An alias leads to a node again.)
+        node, path = waiting.pop()
+        if node not in seen:  # (An alias leads to the same node again.)
             seen.add(node)
-            yield node, place
-            waiting += reversed(_children(node, place))
+            yield node, path
+            waiting += reversed(_children(node, path))
 
 
-def _children(node: yaml.Node, place: str) -> list[tuple[Any, str]]:
+def _children(node: yaml.Node, path: str) -> list[tuple[Any, str]]:
     if isinstance(node, yaml.MappingNode):
-        return [(value, f"{place}{key.value}.") for key, value in node.value]
+        return [(value, f"{path}{key.value}.") for key, value in node.value]
     if isinstance(node, yaml.SequenceNode):
-        return [(value, place) for value in node.value]
+        return [(value, path) for value in node.value]
     return []
 
 
-def _check_keys(node: yaml.MappingNode, place: str) -> None:
+def _check_keys(node: yaml.MappingNode, path: str) -> None:
     lines: dict[str, int] = {}
     for key, _ in node.value:
-        if key.tag == _MERGE:  # Several merges lose nothing.
+        if key.tag == _MERGE:  # A mapping may have several merges.
             continue
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
@@ -165,18 +165,18 @@ def _check_keys(node: yaml.MappingNode, place: str) -> None:
             raise YamlError(msg)
         if key.value in lines:
             msg = (
-                f"the key '{place}{key.value}' is in line {lines[key.value]} and again in line"
+                f"the key '{path}{key.value}' is in line {lines[key.value]} and again in line"
                 f" {line}: remove one of them"
             )
             raise YamlError(msg)
         lines[key.value] = line
 
 
-def _check_number(node: yaml.ScalarNode, place: str) -> None:
+def _check_number(node: yaml.ScalarNode, path: str) -> None:
     if node.tag in _NUMBERS and _LEADING_ZERO.match(node.value):
         line = node.start_mark.line + 1
         msg = (
-            f"in line {line}, '{place[:-1]}' is a number with a leading zero: if it is a text,"
+            f"in line {line}, '{path[:-1]}' is a number with a leading zero: if it is a text,"
             " write it in quotes; otherwise, write it without the zero"
         )
         raise YamlError(msg)

@@ -35,7 +35,7 @@ def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # A setting alone
 
 NO_FILE = "must be the path of an ordinary file in an existing folder, not of a folder or device"
-URL = "must be an https URL that has a host, and neither a user name, a password nor a query"
+URL = "must be an https URL with a host, and without a user name, a password, a query"
 ONE_OF = f"must be one of {', '.join(PRESETS)}"
 EXPRESSION = (
     "must be a Python expression. If you mean a fixed text, write the text in two pairs of quotes,"

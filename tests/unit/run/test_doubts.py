@@ -90,7 +90,7 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
         pytest.param(
             "decision_id",
             "a b c!",
-            "of the form x x x! is not a text, contains a space or an e-mail",
+            "of the form x x x! is a placeholder, contains a space or an e-mail",
             id="a decision ID with spaces",
         ),
         pytest.param(
@@ -99,11 +99,13 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
             f"of the form {'9' * 24}… is not a public IP address",
             id="a number for an IP",
         ),
-        pytest.param("order_id", [1], "of the type list is not a text", id="a list as order ID"),
+        pytest.param(
+            "order_id", [1], "of the type list cannot be sent as text", id="a list as order ID"
+        ),
         pytest.param(
             "order_id",
             "jane@example.com",
-            "of the form x@x.x is not a text, or contains an e-mail",
+            "of the form x@x.x cannot be sent as text, or contains an e-mail",
             id="an address as order ID",
         ),
     ],
@@ -324,8 +326,7 @@ def test_sources_that_are_none() -> None:
     said = what_to_do("invalid_source", {"orders": counts, "visits": StreamCounts()}).words
     meaning = REASONS["invalid_source"].meaning
     held = (
-        "'desk', 'till', a value of the form x x cannot be used, a value of the type list cannot be"
-        " used, a value of the form 9 cannot be used"
+        "'desk', 'till', a value of the form x x, a value of the type list, a value of the form 9"
     )
     assert said == f"{meaning} Column `source` of stream orders contains: {held}."
     assert counts.causes["source"][UnusableCause("not_source", Shape("x@x.x"))] == 1
@@ -337,8 +338,8 @@ def test_sources_that_are_none() -> None:
 UNMAPPED = "No e-mail address is mapped in stream orders: map email, md5 or sha2."
 GUESTS = REASONS["no_identity"].meaning
 PAGES = (
-    "In stream orders, these records are usually guest orders whose source_url contains no li_did"
-    " that is a UUID."
+    "In stream orders, these records are usually guest orders. Their source_url contains no li_did,"
+    " or its li_did is not a UUID."
 )
 
 

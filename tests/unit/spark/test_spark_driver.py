@@ -78,13 +78,13 @@ def test_a_write_that_ends_well(job: SparkWrite, said: pytest.LogCaptureFixture)
         pytest.param(
             21,
             0,
-            "Failed tasks: 0. Rows of other tasks that have no outcome: 1.",
+            "Failed tasks: 0. Rows without an outcome in the other tasks: 1.",
             id="a row has no outcome",
         ),
         pytest.param(
             20,
             2,
-            "Failed tasks: 2. Rows of other tasks that have no outcome: 0.",
+            "Failed tasks: 2. Rows without an outcome in the other tasks: 0.",
             id="two tasks failed",
         ),
     ],
