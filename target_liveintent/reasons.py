@@ -171,7 +171,7 @@ REASONS: dict[str, Reason] = {
 }
 
 AFTER_BUILDING = frozenset(
-    {"no_identity", "refused_by_api", "not_processed", "api_error", "unconfirmed"}
+    {"no_identity", "event_too_old", "refused_by_api", "not_processed", "api_error", "unconfirmed"}
     | {"over_limit", "already_sent"}
 )
 """The reasons of records in which all columns were read. Their remarks say which columns were empty

@@ -232,9 +232,16 @@ def test_records_that_became_events() -> None:
     found = {one: times(read=20, rejected={one: 5}, **rest).events for one in KINDS}
     assert {*found.values()} == {10, 15}
     assert {reason for reason, count in found.items() if count == 15} == {
-        *("already_sent", "api_error", "no_identity", "not_processed", "over_limit"),
-        *("refused_by_api", "unconfirmed"),
+        *("already_sent", "api_error", "event_too_old", "no_identity", "not_processed"),
+        *("over_limit", "refused_by_api", "unconfirmed"),
     }
+
+
+def test_a_column_is_not_always_empty_if_only_old_events_lack_it() -> None:
+    """The columns of an event are read before the event is found to be too old."""
+    old = {"rejected": {"event_too_old": 20}, "remarks": remarks(empty={"value": 20})}
+    assert times(read=30, delivered=10, **old).always_empty == []
+    assert times(read=20, **old).always_empty == ["value"]
 
 
 # What a run says
