@@ -20,7 +20,7 @@ class Clock:
         return time.monotonic()
 
     def since_boot(self) -> float:
-        """Return the seconds since an arbitrary moment; a suspension of the machine counts, too.
+        """Return the seconds since an arbitrary moment; the time of a suspension counts, too.
 
         The store uses this clock for reservations: they expire even while the machine that made
         them is suspended. Only numbers from the same machine can be compared.

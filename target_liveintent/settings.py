@@ -151,9 +151,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             fail.
         max_dead_letter_percent: The maximum percentage of records that may become dead letters.
             Above this limit, a run of at least 100 records fails at its end, and one of at least
-            1,000 records at the next STATE. A run that delivers nothing fails from ten dead letters
-            on. 100 turns off both checks. Records without an identity and events that are too old
-            do not count.
+            1,000 records at the next STATE. A run that delivers nothing fails if it has at least
+            ten dead letters. 100 turns off both checks. Some reasons do not count, such as
+            `no_identity` and `event_too_old`.
         partial_answer: What the IDs in an answer 200 mean: events that `failed`, events that the
             API `processed`, or `unknown`. Without this setting, a run assumes `failed`, and logs a
             WARNING. With `processed`, all other events become dead letters (`not_processed`); with

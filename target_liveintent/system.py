@@ -32,7 +32,7 @@ _REPLACE_SECONDS = 2.0
 
 
 def seconds_since_boot() -> float:
-    """Return the seconds since an arbitrary moment; a suspension of the machine counts, too."""
+    """Return the seconds since an arbitrary moment; the time of a suspension counts, too."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     elif sys.platform == "darwin":  # noqa: RET505 (mypy)

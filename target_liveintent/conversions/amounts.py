@@ -17,7 +17,7 @@ from target_liveintent.conversions.event_model import Event
 MOST_CURRENCIES = 50
 """The maximum number of currencies for which a run keeps separate figures."""
 OTHERS = "others"
-"""The key for all further currencies together, for which only conversions are counted."""
+"""The key for all other currencies together. Only the number of their conversions is counted."""
 _WHOLE_FROM = 10_000
 """From this amount on, cents are not shown."""
 _HUGE_DIGITS = 15

@@ -133,9 +133,9 @@ def compiled(source: str, names: Mapping[str, Any], mode: str, name: str) -> Any
         warnings.simplefilter("ignore", SyntaxWarning)  # A map may contain `x is 'a'`.
         code = compile(source, file, mode)
     value = eval(code, known)  # noqa: S307 (`Compiler` checks the code of expressions)
-    # Methods such as `strptime` and `timetuple` import a module in C, with the `__import__` in the
-    # globals of their caller. The function itself keeps the empty builtins of its creation. So no
-    # expression can use `__import__`.
+    # Methods such as `strptime` and `timetuple` import a module. For this, the globals of their
+    # caller need `__import__`. Expressions still cannot use it, because a function keeps the
+    # builtins with which it was created, and these are empty.
     known["__builtins__"] = {"__import__": __import__}
     return known if mode == "exec" else value
 

@@ -29,7 +29,8 @@ _NAMED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 _MD5, _SHA256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
 """Hash objects of an empty text. Copying a hash object is faster than creating one."""
 _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
-"""The digit for the variant in a UUID, by the digit that the hash has in the same place."""
+"""One digit of a UUID says which variant it is. This maps the digit of the hash to the digit that
+replaces it in the UUID."""
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 _GMAIL = ("@gmail.com", "@googlemail.com")
 _TEXTS = (

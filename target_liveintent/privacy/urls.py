@@ -62,9 +62,10 @@ parameter, or None to remove the parameter."""
 
 
 def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) -> str:
-    """Return a URL, or any other text, without credentials and parameters with addresses.
+    """Return a URL, or any other text, from which credentials and some parameters are removed.
 
-    An address outside of the value of a parameter stays in the text.
+    A parameter with an address is always removed. An address outside of the value of a parameter
+    stays in the text.
 
     Args:
         url: The URL, or the other text.
