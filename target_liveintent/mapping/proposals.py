@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions.builder import lasting_keys
+from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import DECIMALS, UNUSABLE, flag
 from target_liveintent.conversions.fields import IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER
@@ -72,7 +74,8 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
     recognized["currency"] = _currency(recognized["currency"], recognized["value"].column, table)
     recognized["value"] = _value(recognized["value"], recognized["currency"], table)
     expressions = {}
-    if condition := _filter(stream.name, table, recognized["consent"].column):
+    amounts = _amounts_of_no_sale(recognized["value"])
+    if condition := _filter(stream.name, table, recognized["consent"].column, amounts):
         expressions[FILTER] = condition
     for field, recognition in recognized.items():
         if recognition.expression is not None:
@@ -188,8 +191,35 @@ def _is_minor_source(table: SourceTable) -> bool:
 # Which records count
 
 
-def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> str:
-    """Return the expression of the filter: certain conditions, and a question if needed."""
+def _amounts_of_no_sale(recognized: Recognition) -> str | None:
+    """Return the expression of the amount, and how many amounts are 0 or negative, or else None.
+
+    Such records may be refunds, free samples or tests.
+    """
+    column = recognized.column
+    if column is None:
+        return None
+    sign = decimal_sign(column.samples) or "."
+    amounts = [coerce.read_amount(value, sign) for value in column.samples]
+    count = sum(isinstance(amount, (int, float, Decimal)) and amount <= 0 for amount in amounts)
+    if not count:
+        return None
+    is_text = recognized.expression == column.expression and isinstance(column.samples[0], str)
+    shown = f"number({recognized.expression})" if is_text else recognized.expression
+    return f"{shown} (0 or negative in {count} of {len(amounts)} records)"
+
+
+def _filter(
+    stream: str, table: SourceTable, consent: SourceColumn | None, amounts: str | None
+) -> str:
+    """Return the expression of the filter: certain conditions, and a question if needed.
+
+    Args:
+        stream: The name of the stream.
+        table: Its columns and first records.
+        consent: The column of the consent, which the map uses elsewhere.
+        amounts: What the question says about amounts of 0 or less, if there are any.
+    """
     known = vocabulary()
     conditions, asked = [], []
     understood = {"consent"} if consent else set[str]()
@@ -208,8 +238,9 @@ def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> st
         for column in asked
         if column.words.isdisjoint(known.filters.asked) or not column.words <= beside
     ]
-    if asked or not table.words.isdisjoint(known.doubtful_streams | known.strangers):
-        conditions.append(_question(stream, asked))
+    is_doubtful = not table.words.isdisjoint(known.doubtful_streams | known.strangers)
+    if asked or amounts or is_doubtful:
+        conditions.append(_question(stream, asked, amounts))
     return " and ".join(conditions)
 
 
@@ -252,12 +283,15 @@ def _can_forbid(column: SourceColumn, table: SourceTable) -> bool:
     return True
 
 
-def _question(stream: str, asked: Sequence[SourceColumn]) -> str:
+def _question(stream: str, asked: Sequence[SourceColumn], amounts: str | None) -> str:
     """Return the question that a person must replace with a condition."""
     question = f"{ANSWER} which records of {stream} are conversions that may be sent?"
-    if asked:
-        by_words = sorted(asked, key=lambda column: len(column.words))
-        question += f" Look at {', '.join(map(_with_values, by_words[:_MOST_ASKED]))}"
+    by_words = sorted(asked, key=lambda column: len(column.words))
+    shown = [_with_values(column) for column in by_words[:_MOST_ASKED]]
+    if amounts is not None:
+        shown.append(amounts)
+    if shown:
+        question += f" Look at {', '.join(shown)}"
     if len(asked) > _MOST_ASKED:
         question += f" and {len(asked) - _MOST_ASKED} more"
     return line_without_addresses(question)

@@ -304,6 +304,23 @@ def look(column: str) -> str:
         "consent with its details": ("consent:b consent_date:t consent_ip", [], None),
         "consent and withdrawal": ("consent:b consent_withdrawn:b", [], look("consent_withdrawn")),
         "consent and opt-out": ("consent:b opted_out:b", [], look("opted_out")),
+        "refund among numbers": (
+            "total:n",
+            [{"total": 12.5}, {"total": -3}],
+            f"{ASKED} Look at get('total') (0 or negative in 1 of 2 records)",
+        ),
+        "free order among texts": (
+            "total",
+            [{"total": "12.50"}, {"total": "0.00"}],
+            f"{ASKED} Look at number(get('total')) (0 or negative in 1 of 2 records)",
+        ),
+        "refund with a decimal comma": (
+            "total status",
+            [{"total": "-12,50", "status": "a"}, {"total": "3,99", "status": "b"}],
+            f"{ASKED} Look at get('status'), amount(get('total'))"
+            " (0 or negative in 1 of 2 records)",
+        ),
+        "only sales": ("total:n", [{"total": 12.5}, {"total": 0.01}], None),
         "newsletter": ("newsletter", [], look("newsletter")),
         "marketing": ("accepts_marketing", [], look("accepts_marketing")),
     },
