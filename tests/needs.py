@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import browser_support
+import mariadb_server
 import postgres_server
 import pytest
 
@@ -44,6 +45,10 @@ def _posix() -> str | None:
     return "Windows has no such signals, files or terminals" if os.name == "nt" else None
 
 
+def _mariadb() -> str | None:
+    return None if mariadb_server.mariadbd() else not_installed("MariaDB")
+
+
 def _postgres() -> str | None:
     return None if postgres_server.initdb() else not_installed("PostgreSQL")
 
@@ -54,7 +59,13 @@ def _spark() -> str | None:
     return None if shutil.which("java") else not_installed("Java")
 
 
-MISSING = {"browser": _browser, "posix": _posix, "postgres": _postgres, "spark": _spark}
+MISSING = {
+    "browser": _browser,
+    "mariadb": _mariadb,
+    "posix": _posix,
+    "postgres": _postgres,
+    "spark": _spark,
+}
 
 
 @functools.cache

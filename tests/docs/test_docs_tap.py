@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from docs_support import DOCS, blocks
+from meltano_support import changed_text
 
 
 @pytest.fixture
@@ -17,26 +18,51 @@ def tap(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
-def test_encodings(tap: Path, encoding: str) -> None:
-    """A byte-order mark is no part of a name, and another encoding ends in one line of help."""
+def run(tap: Path, content: bytes) -> subprocess.CompletedProcess[str]:
+    """Run the tap on a file with this content."""
     file = tap.with_name("orders.csv")
-    file.write_bytes("order_no,name\r\n1,Zoë\r\n".encode(encoding))
-    command = [sys.executable, tap, file]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    if encoding.startswith("utf-8"):
-        schema, record = map(json.loads, done.stdout.splitlines())
-        assert list(schema["schema"]["properties"]) == ["order_no", "name"]
-        assert record["record"] == {"order_no": "1", "name": "Zoë"}
-    else:
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == (
-            f"{file} is not UTF-8: save it as UTF-8, or write its encoding above, such as cp1252\n"
-        )
+    file.write_bytes(content)
+    command = [sys.executable, tap, file.name]
+    return subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=False, cwd=tap.parent
+    )
 
 
-def test_an_empty_file(tap: Path) -> None:
-    tap.with_name("orders.csv").touch()
-    command = [sys.executable, tap, tap.with_name("orders.csv")]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
-    assert json.loads(done.stdout)["schema"] == {"properties": {}}
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_no_part_of_a_name(tap: Path, encoding: str) -> None:
+    done = run(tap, "order_no,name\r\n1,Zoë\r\n".encode(encoding))
+    schema, record = map(json.loads, done.stdout.splitlines())
+    assert list(schema["schema"]["properties"]) == ["order_no", "name"]
+    assert record["record"] == {"order_no": "1", "name": "Zoë"}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_another_encoding_ends_in_a_sentence(tap: Path, encoding: str) -> None:
+    done = run(tap, "order_no,name\r\n1,Zoë\r\n".encode(encoding))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "orders.csv is not in utf-8-sig: write its encoding into csv_tap.py, such as cp1252\n"
+    )
+
+
+def test_the_first_lines_have_the_delimiter_and_the_encoding(tap: Path) -> None:
+    """As the page says: a file with semicolons from a program on Windows needs two changes."""
+    changes = {'DELIMITER = ","': 'DELIMITER = ";"', '"utf-8-sig"': '"cp1252"'}
+    tap.write_text(changed_text(tap.read_text(encoding="utf-8"), changes), encoding="utf-8")
+    done = run(tap, "order_no;name\r\n1;Zoë\r\n".encode("cp1252"))
+    assert json.loads(done.stdout.splitlines()[1])["record"] == {"order_no": "1", "name": "Zoë"}
+
+
+def test_an_empty_file_ends_in_a_sentence(tap: Path) -> None:
+    done = run(tap, b"")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "orders.csv is empty: its first line must have the names of the columns\n"
+    )
+
+
+def test_a_file_without_rows_has_only_columns(tap: Path) -> None:
+    """An hour without orders is no mistake."""
+    done = run(tap, b"order_no,name\r\n")
+    (schema,) = map(json.loads, done.stdout.splitlines())
+    assert list(schema["schema"]["properties"]) == ["order_no", "name"]

@@ -4,9 +4,12 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from docs_support import blocks
+from mariadb_server import PASSWORD, USER, MariaDB, mariadb_running
 from meltano_support import ROOT, installed, project_of
 from needs import not_installed
 from postgres_server import Postgres, wal2json
@@ -117,15 +120,90 @@ def test_the_log_of_postgres(
     assert (arrived["told 1"], arrived["told 4"]) == ((9.5, "there"), (4.5, "there"))
 
 
+def _block_of_page(title: str) -> Any:
+    """Return the data in a YAML block of the quickstart."""
+    (block,) = [block for block in blocks(ROOT / "docs" / "quickstart.md") if block.title == title]
+    return yaml.safe_load(block.text)
+
+
+def _tap_of_page(title: str, folder: Path, **config: Any) -> dict[str, Any]:
+    """Install the tap of a block of the quickstart, and return its definition.
+
+    `config` replaces the page's settings, such as the port of the database.
+    """
+    (tap,) = _block_of_page(title)["extractors"]
+    tap["executable"] = str(installed(folder / "tap", tap["name"], tap.pop("pip_url")))
+    tap["config"] |= config
+    return dict(tap)
+
+
+OWN_MAP = {
+    **_block_of_page("your own map"),  # its filter
+    "__else__": "__NULL__",
+    "event_id": "get('id')",
+    "event_time": "get('updated_at')",
+    "email": "get('email')",
+    "value": "get('total')",
+    "currency": "'EUR'",
+    "source": "'web'",
+}
+"""A map of a reader's own."""
+SHOP_TABLE = """
+CREATE TABLE orders (id integer PRIMARY KEY, email varchar(99), total numeric(10, 2),
+    status varchar(20), is_test boolean, updated_at timestamp);
+INSERT INTO orders VALUES
+    (1, 'ann@example.com', 12.5, 'paid', false, {now}),
+    (2, 'bo@example.com', -3, 'paid', false, {now}),
+    (3, 'cy@example.com', 9, 'open', false, {now}), (4, 'di@example.com', 9, 'paid', true, {now}),
+    (5, NULL, 9, 'paid', false, {now}), (6, 'ed@example.com', NULL, 'paid', false, {now});
+"""
+
+
+def _send_table(folder: Path, tap: dict[str, Any], stream: str, account: dict[str, str]) -> None:
+    """Run the pipeline of a table twice: one order arrives, once."""
+    project = project_of(folder, tap, stream_maps={"__else__": "__NULL__", stream: OWN_MAP})
+    for delivered in (1, 0):
+        done = project.run("run", "--no-install", tap["name"], "target-liveintent", **account)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert f"delivered {delivered}," in done.stdout + done.stderr
+
+
+@pytest.mark.postgres
+def test_a_table_of_postgres(
+    postgres: Postgres, account: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The block for PostgreSQL reads a table, and the filter leaves out what is no sale."""
+    postgres.sql(SHOP_TABLE.format(now="now() AT TIME ZONE 'UTC'"))
+    place = {"host": "127.0.0.1", "port": int(postgres.port)}
+    who = {"user": "tester", "password": "not used", "database": "postgres"}
+    tap = _tap_of_page("PostgreSQL", tmp_path, **place, **who)
+    _send_table(tmp_path, tap, "public-orders", account)
+    assert [event["purchaseData"]["value"] for event in sandbox.events] == [12.5]
+    postgres.sql("DROP TABLE orders")
+
+
+@pytest.fixture
+def mariadb() -> Iterator[MariaDB]:
+    with mariadb_running() as server:
+        yield server
+
+
+def test_a_table_of_mysql(
+    mariadb: MariaDB, account: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The block for MySQL reads a table, and the filter leaves out what is no sale."""
+    mariadb.sql(SHOP_TABLE.format(now="utc_timestamp()"), "shop")
+    tap = _tap_of_page("MySQL", tmp_path, port=mariadb.port, user=USER, password=PASSWORD)
+    _send_table(tmp_path, tap, "shop-orders", account)
+    assert [event["purchaseData"]["value"] for event in sandbox.events] == [12.5]
+
+
 def test_a_file_of_text(account: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
     """The tap of the page reads a CSV: each column is text, and only `strptime` reads its times.
 
     PyPI has this tap; MeltanoLabs' tap-csv is not there.
     """
-    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
-    text = page.partition('```yaml title="meltano.yml"\n')[2].partition("```")[0]
-    (tap,) = yaml.safe_load(text)["extractors"]
-    tap["executable"] = str(installed(tmp_path / "tap", tap["name"], tap.pop("pip_url")))
+    tap = _tap_of_page("CSV", tmp_path)
     paid = dt.datetime.now(dt.timezone.utc).replace(second=0, microsecond=0) - dt.timedelta(hours=2)
     written = paid.strftime("%d/%m/%Y %H:%M")
     (tmp_path / "orders.csv").write_text(

@@ -317,8 +317,7 @@ def look(column: str) -> str:
         "refund with a decimal comma": (
             "total status",
             [{"total": "-12,50", "status": "a"}, {"total": "3,99", "status": "b"}],
-            f"{ASKED} Look at get('status'), amount(get('total'))"
-            " (0 or negative in 1 of 2 records)",
+            f"{look('status')}, amount(get('total')) (0 or negative in 1 of 2 records)",
         ),
         "only sales": ("total:n", [{"total": 12.5}, {"total": 0.01}], None),
         "newsletter": ("newsletter", [], look("newsletter")),
