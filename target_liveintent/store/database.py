@@ -1,6 +1,7 @@
 """What the store needs from a database: transactions, which are lists of steps, and queries.
 
-A transaction is data, not code. So a distant database gets its steps in one or two messages.
+Because a transaction is a list and not a function, a database on another machine gets all of its
+steps in one or two messages.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from target_liveintent.errors import ConfigurationError, RunError, StorageError
 from target_liveintent.store.layout import LAYOUT_VERSION, SqlRow, Step
 
 _STOP_SECONDS = 0.5
-"""Seconds for which a run that must stop still repeats an attempt."""
+"""After a signal, a run repeats a failed attempt for at most this number of seconds."""
 _SILENT_SECONDS = 5.0
-"""When a wait has lasted this long, the log says why the run waits."""
+"""After this number of seconds, the log says why the run waits."""
 LOCK_SECONDS = 30.0
 """Seconds for which a run waits for a lock of another program."""
 _LOCK_MILLISECONDS = 200
-"""How long a database waits for a lock at a time, so that a signal can end the wait."""
+"""For how long one attempt waits for a lock. Python handles a signal only between two attempts."""
 _PAGE = 1_000
 """How many rows are read at once."""
 _OTHER_LAYOUT = (
@@ -39,7 +40,7 @@ def damaged(what: str) -> StorageError:
 
 
 Answers = list[list[SqlRow]]
-"""The rows that each step of a list returns."""
+"""The rows that the database returned for each step of a list."""
 
 
 class Decision(Protocol):
@@ -63,7 +64,7 @@ class Wait(NamedTuple):
 
 
 class Waiting:
-    """Waits between attempts, and logs why. If the run must stop, the wait ends early.
+    """Waits between attempts, and logs why. After a signal, the wait ends earlier.
 
     `has_ended` says that a wait ended without success, so the run must not wait again.
     """
@@ -106,15 +107,19 @@ class Database(abc.ABC):
     """A database with the tables of the store. Messages call it by a `name`.
 
     All methods raise a `StorageError` if the database cannot be used; constructors raise a
-    `ConfigurationError` if a setting is wrong. `is_new` says that it had no tables before, and
-    `was_empty_file` that a file without content was there instead.
+    `ConfigurationError` if a setting is wrong.
+
+    Attributes:
+        waiting: Waits between attempts.
+        is_new: Whether the database had no tables when it was opened.
+        was_empty_file: Whether the file of the store existed but had no content.
     """
 
     _errors: tuple[type[Exception], ...]
     _find_tables: str
-    _lock: Sequence[str]  # Begins a transaction in which only one run creates the tables.
+    _lock: Sequence[str]  # Begins a transaction in which no other run can create the tables.
     _creation: Sequence[str]
-    _foreign: str  # What is wrong if another program made the tables.
+    _foreign: str  # The message if the tables are those of another program.
 
     def __init__(self, name: str, waiting: Waiting) -> None:
         self._name = name
@@ -134,7 +139,7 @@ class Database(abc.ABC):
             raise
 
     def _has_tables(self) -> bool:
-        """Return whether the tables exist; raise an error if another program made them."""
+        """Return whether the tables exist; raise an error if they are those of another program."""
         names = {name for (name,) in self._do(Step(self._find_tables))}
         if not names:
             return False
@@ -168,8 +173,8 @@ class Database(abc.ABC):
         """Ask, decide by the answers, and do the changes of the decision, all in one transaction.
 
         If the transaction must be repeated, `decide` is called again; the last decision counts. The
-        changes survive a crash of this process or of the server. A power cut that ends this process
-        as well may undo them.
+        changes survive a crash of this process or of the server. A power cut on the machine of this
+        process may undo them.
         """
         return self._retried(lambda: self._ask_and_change(questions, decide))
 
@@ -195,7 +200,7 @@ class Database(abc.ABC):
             after = page[-1][: len(after)]
 
     def _retried(self, work: Callable[[], _Result]) -> _Result:
-        """Call `work`, and call it again after a failure that may pass.
+        """Call `work`, and call it again after a failure that may be temporary.
 
         A transaction may be made twice, because the answer to its COMMIT can be lost.
         """
@@ -245,7 +250,7 @@ class Database(abc.ABC):
         return ConfigurationError(f"{self._name} cannot be used: {why}")
 
     def free_spare_space(self) -> None:  # noqa: B027 (only a file has this space)
-        """Free the disk space that was set aside for a full disk."""
+        """Free the disk space that was set aside for the case that the disk becomes full."""
 
     @abc.abstractmethod
     def close(self) -> None:

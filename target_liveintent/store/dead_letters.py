@@ -1,8 +1,9 @@
 """Dead letters: the records that could not be sent, for a person to look at and for a replay.
 
-A dead letter keeps the event ID, so that a replay sends the same event. Its columns hold nothing
-that came from the settings, so that a corrected setting takes effect. It names the account and the
-pixel that it was written for, so that no replay sends it to another account or pixel.
+A dead letter keeps the event ID, so that a replay sends the same event. The columns of the event
+contain no value that came from the settings, so that a replay uses the corrected settings. The
+field `written_for` names the account and the pixel, so that a replay without `--other-accounts`
+does not send the dead letter to another account or pixel.
 """
 
 from __future__ import annotations
@@ -49,21 +50,23 @@ PROPERTIES: dict[str, Any] = {
 SCHEMA_MESSAGE = {
     "type": "SCHEMA",
     "stream": DEAD_LETTERS,
-    "key_properties": ["event_id", "stream", "time"],  # For databases, not for replays.
+    "key_properties": ["event_id", "stream", "time"],  # For databases; a replay ignores it.
     "schema": {"type": "object", "properties": PROPERTIES},
 }
 _LONGEST_ID = 200
-"""The longest part of a key, in characters. A hash replaces what exceeds it."""
+"""How many characters of a text a key contains. A hash replaces the rest of a longer text."""
 _HASH = re.compile(r"[0-9a-f]{8}(?:[0-9a-f]{24,}|(?=-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-))")
-"""A hash of an address, maybe with other hexadecimal digits around it, or a UUIDv5."""
+"""Matches 32 or more hexadecimal digits, which may contain the hash of an address. Of a UUIDv5, it
+matches the first 8 digits."""
 HASH_DIGITS = 8
 """The number of digits of each hash in the column `hashes`."""
 _MD5_DIGITS = 32
 _USUAL_LENGTHS = {HASH_DIGITS, _MD5_DIGITS, 64}
-"""How many digits the beginning of a UUID, an MD5 and a SHA-256 have."""
+"""How many digits the first part of a UUID, an MD5 and a SHA-256 have."""
 _MOST_HASHES = 40
+"""The most hashes in the column `hashes`: an entry of an index must be short."""
 ANY_HASH = "*"
-"""The value of the column `hashes` if there are too many hashes for an entry of an index."""
+"""The value of the column `hashes` if a dead letter has more hashes than `_MOST_HASHES`."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode_columns = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -73,8 +76,8 @@ class DeadLetter(NamedTuple):
 
     key: LetterKey
     record: Mapping[str, Any]  # The columns of the stream of dead letters.
-    window_end: int | None  # The Unix time at which its event gets too old, if known.
-    # The Unix time at which its record was first read; None means when the letter is written.
+    window_end: int | None  # The Unix time at which its event becomes too old, if it is known.
+    # The Unix time at which its record was first read. None: the time of writing the letter counts.
     read_at: float | None = None
 
     @property
@@ -94,7 +97,7 @@ class DeadLetter(NamedTuple):
     def row(self, run: int, now: float) -> SqlRow:
         """Return the row that the run of this number writes at a Unix time.
 
-        The columns about the first run that wrote such a letter are missing: they come last.
+        The last columns, about the first run that wrote a dead letter with this key, are missing.
         """
         reason, field, detail = map(self._text, ("reason", "field", "detail"))
         record = _encode(self.record).decode()
@@ -113,7 +116,7 @@ class DeadLetter(NamedTuple):
 def letter_of(
     rejection: Rejection, account: Account, events: EventDefaults, run_id: str, now: float
 ) -> DeadLetter:
-    """Return the dead letter of a rejection at a Unix time, without addresses."""
+    """Return the dead letter of a rejection, without addresses; `now` is the Unix time."""
     columns, detail = rejection.columns, rejection.detail
     record = {
         "event_id": rejection.event_id,
@@ -145,8 +148,8 @@ def letter_of(
 def imported(record: Mapping[str, Any], account: Account, events: EventDefaults) -> DeadLetter:
     """Return a dead letter that was exported and maybe edited; remove addresses from it again.
 
-    If the store no longer has it, the time at which it was written counts as the time at which its
-    record was read.
+    If the store has no dead letter with the same key, the time at which this one was written counts
+    as the time at which its record was read.
     """
     known = {name: value for name, value in record.items() if name in PROPERTIES}
     for name in ("scrubbed", "written_for"):
@@ -159,7 +162,7 @@ def imported(record: Mapping[str, Any], account: Account, events: EventDefaults)
 
 
 def utc_moment(unix_time: float) -> dt.datetime:
-    """Return a Unix time of the store as a moment.
+    """Return a Unix time of the store as a date with time, in UTC.
 
     Raises:
         StorageError: If the number is no valid time, because the store is damaged.
@@ -172,7 +175,7 @@ def utc_moment(unix_time: float) -> dt.datetime:
 
 
 def utc(unix_time: float, precision: str = "seconds") -> str:
-    """Return a Unix time of the store as text."""
+    """Return a Unix time of the store as text, in UTC."""
     return utc_moment(unix_time).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
@@ -181,7 +184,7 @@ def _key_of(record: Mapping[str, Any], account: Account) -> LetterKey:
     written_for = record.get("written_for", {})
     own = positive_integer(record.get("pixel_id"))
     pixel_id = positive_integer(written_for.get("pixel_id")) if own is None else own
-    # If no map was applied, the map might have chosen another pixel.
+    # (A dead letter with `keys` has no mapped columns. The map might have chosen another pixel.)
     is_mapped = record.get("keys") is None
     return LetterKey(
         storable(str(written_for.get("customer_id", account.customer_id))),
@@ -195,7 +198,8 @@ def _key_of(record: Mapping[str, Any], account: Account) -> LetterKey:
 def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
     """Return the keys of the dead letters that an event may have.
 
-    In a replay, an event may come from a dead letter of another account.
+    In a replay, this includes the dead letter from which the event was made, because this dead
+    letter may belong to another account.
     """
     event = conversion.event
     own = event_letter_keys(account, conversion.stream, event.event_id, event.pixel_id)
@@ -205,7 +209,7 @@ def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
 def event_letter_keys(
     account: Account, stream: str, event_id: str, pixel_id: int
 ) -> tuple[LetterKey, ...]:
-    """Return the keys of an event's dead letters, which may have no usable pixel (0)."""
+    """Return the keys that dead letters of an event may have: with its pixel, and with pixel 0."""
     stored = stored_stream(stream), stored_id(event_id)
     return tuple(LetterKey(*account, *stored, pixel) for pixel in (pixel_id, 0))
 
@@ -217,24 +221,25 @@ def stored_stream(name: str) -> str:
 
 
 def stored_id(text: str) -> str:
-    """Return a text as a part of a key: shortened, as PostgreSQL's indexes reject long texts."""
+    """Return a text as a part of a key; a long text is shortened, because indexes reject it."""
     text = storable(text)
     start, rest = text[:_LONGEST_ID], text[_LONGEST_ID:]
     return f"{start}…{hashlib.sha256(rest.encode()).hexdigest()[:32]}" if rest else start
 
 
 def storable(text: str) -> str:
-    """Return a text without the characters that a database rejects."""
+    """Return a text in which the characters that a database rejects are replaced by � or ?."""
     if text.isascii() and "\0" not in text:
         return text
     return text.encode(errors="replace").decode().replace("\0", "�")
 
 
 def hashes_in(text: str) -> list[str]:
-    """Return the first digits of each hash of an address in a text, and of each UUIDv5."""
+    """Return the first digits of each part of a text that may be a hash or is a UUIDv5."""
     beginnings: dict[str, None] = {}
     for digits in _HASH.findall(text.lower()):
-        # In a longer text, such as `%3D` before a SHA-256, a hash may begin at any digit.
+        # If there are more digits, such as those of `%3D` before a SHA-256, a hash may begin at any
+        # of them.
         last = 0 if len(digits) in _USUAL_LENGTHS else len(digits) - _MD5_DIGITS
         for start in range(last + 1):
             beginnings[digits[start : start + HASH_DIGITS]] = None
@@ -251,10 +256,10 @@ _READ = (
 
 
 def letters_in(database: Database, run: int = 0) -> Iterator[tuple[LetterKey, str]]:
-    """Yield the keys of dead letters and their columns as JSON.
+    """Yield the dead letters: the key of each, and its columns as JSON.
 
-    Each dead letter comes once, even if runs write meanwhile. Dead letters of the run with the
-    given number are left out.
+    Each dead letter comes once, even if runs write meanwhile. Dead letters that the run with the
+    number `run` has written are left out.
     """
     for *key, record in database.pages(_READ, ("", "", "", "", -1), run):
         yield LetterKey(*key), record
@@ -274,7 +279,7 @@ def letter_columns(record: str) -> dict[str, Any]:
 
 
 def letter_messages(records: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of the Singer stream of dead letters."""
+    """Yield the lines of a Singer stream; `records` has the columns of each dead letter as JSON."""
     yield _encode(SCHEMA_MESSAGE).decode()
     for record in records:
         yield f'{{"type":"RECORD","stream":"{DEAD_LETTERS}","record":{record}}}'
@@ -284,7 +289,7 @@ def letter_messages(records: Iterable[str]) -> Iterator[str]:
 
 
 class LetterGroup(NamedTuple):
-    """The dead letters of one account, pixel (0 if unusable), reason and stream."""
+    """How many dead letters one account, pixel (0 if unusable), reason and stream have."""
 
     customer_id: str
     api_host: str
@@ -292,8 +297,8 @@ class LetterGroup(NamedTuple):
     pixel_id: int
     stream: str
     letters: int
-    first: int  # The Unix time at which the first dead letter was written.
-    last: int
+    first: int  # The Unix time at which the first one was written.
+    last: int  # The Unix time at which the last one was written.
 
 
 _GROUP = "customer_id, api_host, reason, pixel_id, stream"
@@ -313,6 +318,6 @@ def letter_groups(database: Database) -> list[LetterGroup]:
 
 
 def newest_letters(database: Database, group: LetterGroup, most: int) -> list[str]:
-    """Return the columns of the newest dead letters of a group as JSON."""
+    """Return the columns of the newest dead letters of a group as JSON, at most `most` of them."""
     rows = database.read(_NEWEST, [*group[:5], most]) if most else ()
     return [record for (record,) in rows]

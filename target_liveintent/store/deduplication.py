@@ -1,9 +1,9 @@
 """Recognizes events that were sent before, and reserves the events that a run sends now.
 
-Events come again after a crash between sending and STATE, after a canary, from a tap that repeats
-rows, or in two runs at a time. So a run reserves events before it sends them, and the reservation
-lasts until their batch has its outcome. The store keeps the keys of confirmed events until the API
-would refuse the events anyway.
+The same event can come again: after a crash between sending and STATE, after a run with the setting
+`limit`, from a tap that repeats rows, or in two runs at the same time. So a run reserves events
+before it sends them, and the reservation lasts until their batch has its outcome. The store keeps
+the keys of confirmed events until the events are too old for the API.
 """
 
 from __future__ import annotations
@@ -20,39 +20,41 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Account
 
 TIME_BYTES = 5
-"""Bytes of a key for the time when the event expires, a Unix time in seconds."""
+"""The first bytes of a key are the Unix time, in seconds, at which the event expires."""
 HASH_BYTES = 11
-"""Bytes of a key for the hash of what identifies the event."""
+"""The other bytes of a key are a hash of what identifies the event."""
 KEY_BYTES = TIME_BYTES + HASH_BYTES
 RECENT = 15_000
-"""The least number of hashes of events in memory. The run recognizes these events even if their
-records change. It recognizes older events only by their keys in the store, which contain a time."""
+"""A run keeps the hashes of at least this number of recent events in memory. It recognizes these
+events even if their time or source has changed. It recognizes older events only by their whole
+keys in the store, which contain a time."""
 LAPSE_SECONDS = 30.0
-"""Reservations expire if another run sees no renewal of them for this time."""
+"""The reservations of a run expire if another run sees no renewal for this number of seconds."""
 SURE_SECONDS = 28.0
-"""How long after a renewal a run may start requests. A request that starts at the last moment has
-the rest of `LAPSE_SECONDS` to reach the API. (If each answer of the store takes longer, the run can
-send nothing, and fails.)"""
+"""For this number of seconds after a renewal, a run may start requests. A request that starts at
+the last moment has the rest of `LAPSE_SECONDS` to reach the API. (If each answer of the store takes
+longer than `SURE_SECONDS`, the run can send nothing, and fails.)"""
 _RENEWED_AFTER_SECONDS = 5.0
-"""How often a run renews its reservations even if it has nothing to write. It also checks whether
-it still has its reservations: a run that is suspended for long loses them."""
+"""After this number of seconds, a run renews its reservations, even if it has nothing to write. It
+also checks whether it still has them: a run that is suspended for long loses its reservations."""
 MOST_LATE_ANSWERS = 10
-"""A run ends when this number of answers in a row came too late to send anything. A run that was
-suspended gets only one such answer."""
+"""After this many answers in a row that came too late to send anything, a run ends. (A run that was
+suspended gets only one such answer.)"""
 _PARTS = 6
-"""The number of parts that the recent hashes are in. When a further part is full, the oldest is
-forgotten. (A dict for 2,500 hashes takes half the memory of one for 2,800.)"""
+"""The recent hashes are in this many full parts, and in one part that grows. When this part is
+full, the run forgets the oldest part. (A dict for 2,500 hashes takes half the memory of one for
+2,800.)"""
 
 
 class Claim(NamedTuple):
     """What a run does with the events of a batch."""
 
     mine: list[Conversion]  # Events that this run must send now.
-    waiting: list[Conversion]  # Events that this or another run is sending: ask again.
+    waiting: list[Conversion]  # Events that this or another run is sending: claim them again.
     sent: list[Conversion]  # Events that were sent before.
     keys: dict[bytes, bytes]  # The keys of `mine` by their hashes, in the same order.
     other_run: str | None = None  # The ID of another run that has reserved one of `waiting`.
-    conflicts: int = 0  # How many of `sent` differ from what this run sent with their IDs.
+    conflicts: int = 0  # How many of `sent` differ from what this run sent with the same IDs.
 
 
 class Deduplicator:
@@ -64,8 +66,8 @@ class Deduplicator:
 
     def __init__(self, account: Account, newest: Iterable[bytes] = ()) -> None:
         self._account = blake2b("\0".join(account).encode(), digest_size=HASH_BYTES)
-        # The hashes of recent events, in parts of this size, the newest last. Each has the event's
-        # fingerprint, which is not known for events that other runs delivered.
+        # The hashes of recent events with their fingerprints, in parts of this size, the newest
+        # last. If another run delivered an event, its fingerprint is not known (None).
         self._size = math.ceil(RECENT / _PARTS)
         self._recent = deque([dict[bytes, int | None]()], maxlen=_PARTS + 1)
         hashes = [key[TIME_BYTES:] for key in newest]
@@ -79,7 +81,8 @@ class Deduplicator:
     def keys_of(self, conversions: Iterable[Conversion]) -> list[bytes]:
         """Return the keys of events: when each expires, and a hash of what identifies it.
 
-        If the bytes of a key ever changed, the next run would send all events again.
+        No version of the program may change the bytes of a key: otherwise, the first run of this
+        version sends events again.
         """
         stream, pixel_id = None, None
         keys = []
@@ -127,7 +130,8 @@ class Deduplicator:
             hashes = _by_hash(batch_keys)
             recent = [part.keys() for part in self._recent]
             known = (*recent, self._underway, taken, others.keys())
-            # Most batches have only new events. To find this out by sets takes a third of the time.
+            # Most batches have only new events. A check with sets takes a third of the time of a
+            # check of each event.
             is_new = delivered.isdisjoint(batch_keys) and all(map(hashes.keys().isdisjoint, known))
             if is_new and len(hashes) == len(conversions):
                 claims[number] = Claim([*conversions], [], [], hashes)
@@ -189,9 +193,9 @@ class Deduplicator:
     def confirm(
         self, number: int, confirmed: Sequence[Conversion], *, is_last: bool
     ) -> Iterable[bytes]:
-        """Return the keys of the events of a batch that the API has confirmed; remember the events.
+        """Remember the events of a batch that the API has confirmed, and return their keys.
 
-        The last confirmed events of a batch end its reservation.
+        With `is_last`, the batch is finished, and its reservation ends.
         """
         reserved, fingerprints = self._reserved.pop(number), self._fingerprints.pop(number)
         is_whole = len(confirmed) == len(reserved)  # Usually.
@@ -257,7 +261,7 @@ class OtherRuns:
 
     Each transaction of a run renews its reservations, and the store counts the transactions. A run
     is silent if this run sees the same count for `LAPSE_SECONDS` by its own clock. The clocks of
-    two processes may differ, jump, or begin anew, so their times are never compared.
+    two processes may differ, jump, or start at 0 again, so their times are never compared.
     """
 
     def __init__(self) -> None:

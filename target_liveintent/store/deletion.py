@@ -1,4 +1,4 @@
-"""Deletes dead letters and delivered events: by their age, their reason, or their person.
+"""Deletes dead letters and delivered events: old ones, those with a reason, or those of a person.
 
 Each transaction deletes few rows, so that no other run waits for long.
 """
@@ -37,30 +37,31 @@ _OF_REASON = (
 )
 _ANY_PIXEL = (1, 2**63 - 1)
 _WRITE = Step("UPDATE store SET version = version")
-"""Changes nothing, but makes earlier deletions durable: a database needs a write for this."""
+"""A step that changes nothing. After its transaction, the earlier deletions survive a power cut.
+SQLite needs a write for this."""
 
 
 class _Deletion(NamedTuple):
-    """What a transaction deletes: rows of a table, which begin with their keys."""
+    """The rows of a table that a transaction deletes. The first values of a row are its key."""
 
     table: SqlTable
     rows: Sequence[SqlRow]
 
     @property
     def changes(self) -> Sequence[Step]:
-        """The steps that delete these rows; events of dead letters then count as lost."""
+        """The steps that count the events of dead letters as lost, and then delete the rows."""
         keys = [row[: len(self.table.key)] for row in self.rows]
         counts = moved([LetterKey(*key) for key in keys], LOST) if self.table is DEAD_LETTER else ()
         return [*counts, self.table.remove(keys)]
 
 
 def _some(sql: str, values: Sequence[Any] = (), **rows: Any) -> Step:
-    """Return the step that reads the first rows that a query finds."""
+    """Return the step that reads at most `_AT_ONCE` of the rows that a query finds."""
     return Step(f"{sql} LIMIT {_AT_ONCE}", values, **rows)
 
 
 def _deleted(database: Database, table: SqlTable, some: Step) -> Iterator[SqlRow]:
-    """Delete all rows that a query finds, some at a time; yield what the query returned."""
+    """Delete all rows that a query finds, and yield them; each transaction deletes some."""
     rows: Sequence[SqlRow] = [()] * _AT_ONCE
     while len(rows) >= _AT_ONCE:
         rows = database.ask_and_change([some], lambda found: _Deletion(table, found[0])).rows
@@ -77,16 +78,17 @@ def expired_rows(seconds: int) -> list[Step]:
 
 
 def delete_expired(database: Database, seconds: int) -> int:
-    """Delete delivered events and dead letters older than `seconds`; count the letters."""
+    """Delete delivered events and dead letters older than `seconds`; return how many letters."""
     steps = zip(_OLD, expired_rows(seconds), strict=True)
     counts = {table: _count(_deleted(database, table, some)) for table, some in steps}
     return counts[DEAD_LETTER]
 
 
 def delete_letters(database: Database, account: Account, pixel_id: int | None, reason: str) -> int:
-    """Delete the dead letters of an account and pixel (or all pixels) with a reason; count them.
+    """Delete the dead letters of an account and pixel with a reason; return how many.
 
-    This includes dead letters without a usable pixel.
+    If `pixel_id` is None, this concerns all pixels. Dead letters without a usable pixel are deleted
+    in both cases.
     """
     own = _ANY_PIXEL if pixel_id is None else (pixel_id, pixel_id)
     steps = [_some(_OF_REASON, [*account, reason, *pixels]) for pixels in ((0, 0), own)]
@@ -146,7 +148,7 @@ class _People:
 
 
 def forget_people(database: Database, people: Sequence[Sequence[str]]) -> list[int]:
-    """Delete the dead letters and delivered events of people; count the rows of each person.
+    """Delete the dead letters and delivered events of people; return how many rows each had.
 
     A person is given by the texts that such a row may contain, as `traces_of` returns them. A row
     about two people counts for one of these people.
@@ -192,9 +194,10 @@ def _forget_delivered(database: Database, people: _People) -> Iterator[int]:
 
 
 def _streams(database: Database, known: Sequence[str] = ()) -> Iterator[Sequence[str]]:
-    """Yield the accounts and streams of delivered events that begin with the known columns.
+    """Yield customer ID, API host and stream of all delivered events, each combination once.
 
-    Each query reads the next value from the index of the key, and skips all rows with this value.
+    `known` has the first of these values; the function calls itself to find the next ones. Each
+    query reads the next value from the index of the key, and skips all rows with this value.
     """
     if len(known) == len(_STREAM):
         yield known
@@ -210,11 +213,11 @@ def _streams(database: Database, known: Sequence[str] = ()) -> Iterator[Sequence
 
 
 def _delivered_by_hash(database: Database, texts: Sequence[str]) -> Iterator[Step]:
-    """Yield queries for delivered events with one of the hashes; each row ends with its hash."""
+    """Yield queries for delivered events with one of the hashes; the hash is last in each row."""
     ((first, last),) = database.read(_TIMES)
     if first is None:
         return
-    days = range(int(first / DAY), int(last / DAY) + 2)  # (PostgreSQL rounds to a day.)
+    days = range(int(first / DAY), int(last / DAY) + 2)  # (A CAST rounds in PostgreSQL.)
     for digits, column in _HASH_COLUMNS.items():
         hashes = [text for text in texts if len(text) == digits]
         for start in range(0, len(hashes), _HASHES_AT_ONCE):

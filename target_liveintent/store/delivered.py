@@ -18,7 +18,7 @@ from target_liveintent.store.dead_letters import storable, stored_id, stored_str
 from target_liveintent.store.layout import SqlRow
 
 DELIVERED_EVENTS = "liveintent_delivered"
-"""The name of the stream that the command `delivered` prints; it is for databases."""
+"""The name of the stream that the command `delivered` prints, to load into a database."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """The characters that start a formula in a spreadsheet, and the apostrophe that prevents one."""
 _ANY_TEXT = ("event_id", "stream", "order_id")
@@ -47,7 +47,7 @@ DELIVERED_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
     "idfa": (_TEXT, "The advertising ID of an Apple device, a UUID."),
     "aaid": (_TEXT, "The advertising ID of an Android device, a UUID."),
 }
-"""The columns, each with its JSON schema and a sentence for the pages."""
+"""The columns, each with its JSON schema and its description."""
 _SCHEMA_MESSAGE = {
     "type": "SCHEMA",
     "stream": DELIVERED_EVENTS,
@@ -66,7 +66,7 @@ _SQL = {
     "run_id": "run.id",
     "value": "CAST(value AS TEXT)",
 }
-"""The SQL of each column that is not read by its bare name."""
+"""The SQL of the columns for which the name alone does not work in the query."""
 _READ = (
     f"SELECT {_ORDER}, {', '.join(_SQL.get(name, name) for name in DELIVERED_COLUMNS)}"  # noqa: S608
     f" FROM delivered LEFT JOIN run ON run.number = delivered.run WHERE ({_ORDER}) > (?, ?, ?, ?)"

@@ -1,9 +1,12 @@
 """The tables of the store, which `tables.sql` creates, and statements about their rows.
 
-The SQL of a step is the same for each database. It has `?` for a value, `{now}` for the Unix time
-by the clock that runs share, `{sum}` for an exact
-`sum`, `{keys}` for a query that returns keys of events as `key`, and
-`{rows}`, after INSERT INTO … (…) or in IN (…), for the rows of the step.
+The SQL of a step is the same for each database. It has these placeholders:
+
+- `?` stands for a value.
+- `{now}` stands for the Unix time by the clock that all runs with this store share.
+- `{sum}` stands for the name of a function like `sum` that is exact.
+- `{keys}` stands for a query that returns keys of events in the column `key`.
+- `{rows}`, after INSERT INTO … (…) or in IN (…), stands for the rows of the step.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ _SQL = pathlib.Path(__file__).with_name("tables.sql").read_text(encoding="ascii"
 _IN_SQLITE = {
     "/* WITHOUT ROWID */": "WITHOUT ROWID",  # SQLite then sorts the rows by the key.
     " numeric": " text",  # SQLite has no exact numbers; `sum` reads such text as a number.
-    "bigint PRIMARY KEY": "integer PRIMARY KEY",  # SQLite then sorts the rows by it.
+    "bigint PRIMARY KEY": "integer PRIMARY KEY",  # SQLite then sorts the rows by the number.
 }
 
 SqlRow = tuple[Any, ...]
@@ -32,7 +35,7 @@ class Step(NamedTuple):
         values: The values for `?`.
         rows: The rows for `{rows}`.
         types: The SQL types of the columns of `rows`.
-        keys: The keys for `{keys}`, which come after the `values`.
+        keys: The keys for `{keys}`, which must come after each `?` in the statement.
     """
 
     sql: str
@@ -53,9 +56,9 @@ def creation(*, in_sqlite: bool = False) -> list[str]:
 
 
 class SqlTable:
-    """A table: its columns with their types; the columns of the key come first.
+    """A table of the store: its columns with their SQL types. The columns of the key come first.
 
-    `put` does not change the `fixed` columns of a row that exists.
+    `put` does not change the `fixed` columns of an existing row.
     """
 
     def __init__(self, name: str, *key: str, fixed: Sequence[str] = ()) -> None:
@@ -68,7 +71,10 @@ class SqlTable:
         self.key = {column: self.columns[column] for column in key}
 
     def put(self, rows: Sequence[SqlRow]) -> Step:
-        """Return the step that inserts or replaces rows, whose keys must be different."""
+        """Return the step that inserts rows, or updates the rows that have the same keys.
+
+        No two of these rows may have the same key.
+        """
         changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self._fixed]
         sql = (
             f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}}"
@@ -77,7 +83,7 @@ class SqlTable:
         return Step(sql, (), rows, list(self.columns.values()))
 
     def add(self, rows: Sequence[SqlRow]) -> Step:
-        """Return the step that inserts the rows whose keys the table does not have."""
+        """Return the step that inserts the rows whose keys the table does not have yet."""
         sql = (
             f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}}"
             f" ON CONFLICT ({', '.join(self.key)}) DO NOTHING"

@@ -53,7 +53,10 @@ def run_store_in(  # noqa: PLR0913 (an argument for each option)
     kind: str = _USUAL_KIND,
     send_again: bool = False,
 ) -> RunStore:
-    """Begin a run in an open database: add its row, and delete rows older than `history_days`."""
+    """Begin a run in an open database: add its row to the table `run`.
+
+    Unless the run is a task of Spark, also delete rows that are older than `history_days`.
+    """
     options = _options(settings, run_id, kind, send_again=send_again)
     start = begin_run(database, options, history_days=settings.history_days)
     return RunStore(database, options, start, clock)
@@ -67,7 +70,7 @@ def dry_store_in(
     *,
     send_again: bool = False,
 ) -> DryStore:
-    """Begin a dry run in an open database; the run reads what was delivered, and writes nothing."""
+    """Begin a dry run in an open database: it only reads which events were delivered."""
     options = _options(settings, run_id, _USUAL_KIND, send_again=send_again)
     start = RunStart(0, [key for (key,) in database.ask(newest_events())])
     return DryStore(database, options, start, clock)

@@ -2,7 +2,7 @@
 
 A run counts the events that arrived and the records that it leaves out, and writes these counts in
 the transaction that writes the outcomes. What waits and what can be replayed is counted from the
-rows that the store has. Counts do not contain IDs, so that a deleted dead letter leaves a count.
+rows that the store has. When a dead letter is deleted, a count remains, which contains no ID.
 """
 # ruff: noqa: S608 (The parts of the queries are constants and numbers.)
 
@@ -209,13 +209,13 @@ _WAITING_NOW = (
 def places_in(
     database: Database, account: Account, pixel_id: int | None, since: float, now: float
 ) -> list[PlaceRow]:
-    """Return where the events are that an account and pixel first read since a Unix time.
+    """Return where the events are that runs of an account and pixel have read since a Unix time.
 
     Args:
         database: The store.
         account: The account.
         pixel_id: The setting `pixel_id` of the runs; None if it was not set.
-        since: The Unix time from which on the events were read; the quarter of an hour counts.
+        since: The Unix time; the whole quarter of an hour that contains this time counts.
         now: The present Unix time, which decides which windows are closed.
 
     Raises:

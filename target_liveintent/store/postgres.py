@@ -52,11 +52,11 @@ ends a statement after 30 seconds. So either the server hangs, or the network fa
 _READ_COMMITTED = "BEGIN ISOLATION LEVEL READ COMMITTED"  # Whatever the server's default is.
 _BEGIN = (
     _READ_COMMITTED,
-    # To compile a statement always takes longer here than to execute it.
+    # For these statements, compilation always takes longer than it saves.
     "SET LOCAL jit = off",
     "SET LOCAL statement_timeout = '30s'",
     "SET LOCAL lock_timeout = '{lock}ms'",
-    # The run may survive a crash of the server, and then relies on what it has committed.
+    # If the server crashes, the run may go on, and it relies on what it has committed.
     "SET LOCAL synchronous_commit = on",
     "SELECT version FROM store FOR UPDATE",
 )
@@ -64,7 +64,8 @@ _LOCK_TAKEN = "55P03"
 _CONNECTION_GONE = ("08", "57P")
 """The first characters of PostgreSQL's error codes for a connection that has ended."""
 _READ_ONLY = "25006"
-"""PostgreSQL's error code while a server is a replica that has not taken over yet."""
+"""PostgreSQL's error code for a write to a replica. While a replica takes over, it still rejects
+writes."""
 _CONFIGURATION_WORDS = (
     "authentication failed",
     "no password supplied",
@@ -73,11 +74,12 @@ _CONFIGURATION_WORDS = (
     "could not translate host name",
     "invalid",
 )
-"""Words in errors of a connection that only another setting can fix; they have no error code."""
+"""If the error of a connection contains one of these words, only another setting can fix it. Such
+errors have no error code."""
 
 
 class PostgresStore(Database):
-    """A PostgreSQL database. libpq adds what its URL lacks, from `PGPASSWORD` or `~/.pgpass`."""
+    """A PostgreSQL database. libpq reads a missing password from `PGPASSWORD` or `~/.pgpass`."""
 
     _errors = (psycopg.Error,)
     _find_tables = (
@@ -188,7 +190,7 @@ class PostgresStore(Database):
 
 @contextlib.contextmanager
 def _in_time(db: psycopg.Connection[Any]) -> Iterator[None]:
-    """End the connection if the server does not answer in time: libpq waits without a limit."""
+    """End the connection if the server does not answer in time; libpq itself has no time limit."""
     timer = threading.Timer(_LONGEST_ANSWER_SECONDS, _shut_down, [db.fileno()])
     timer.daemon = True
     timer.start()
@@ -216,7 +218,10 @@ def _rows_of(cursors: Sequence[psycopg.Cursor[Any]]) -> Answers:
 
 
 def _in_postgres(step: Step) -> tuple[str, list[Any]]:
-    """Return a step in PostgreSQL's words, with its values: arrays of keys and columns of rows."""
+    """Return the SQL of a step for PostgreSQL, and its values.
+
+    All keys are one array, and so is each column of the rows.
+    """
     arrays = ", ".join(f"?::{kind}[]" for kind in step.types)
     rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608 (types)
     sql = step.sql.format(rows=rows, keys=_KEYS, now=_NOW, sum="sum")

@@ -14,7 +14,7 @@ from target_liveintent.store.waiting import Owner, WaitingEvent, waiting_events
 FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
-"""Finds keys, and the run of each. (By the CROSS JOIN, SQLite looks up one key after the other.)"""
+"""Finds keys, and the run of each. (The CROSS JOIN makes SQLite look up each key.)"""
 _OWN_ROW = (
     "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter), EXISTS (SELECT 1 FROM waiting)"
     " FROM run WHERE number = ?"
@@ -54,12 +54,12 @@ class StoreAnswer(NamedTuple):
 
     has_all: bool  # Whether the store has all earlier transactions of the run.
     has_letters: bool  # Whether the store has any dead letter.
-    has_waiting: bool  # Whether any event waits for an outcome, because its run failed.
+    has_waiting: bool  # Whether an event waits for an outcome after its run failed.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
-    letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
-    known: Mapping[LetterKey, KnownLetter]  # The dead letters of the events of the question.
-    waiting: Mapping[bytes, int]  # When the waiting events of the question were read, by hash.
+    letters: set[LetterKey]  # Those of the question that an earlier transaction wrote.
+    known: Mapping[LetterKey, KnownLetter]  # Those of the question that the store has.
+    waiting: Mapping[bytes, int]  # Events of the question that wait, and when they were read.
     silent: Collection[int] = ()  # The numbers of other runs whose reservations have expired.
     # The events that the silent runs had reserved, each with its owner.
     abandoned: Sequence[tuple[Owner, WaitingEvent]] = ()
@@ -83,7 +83,7 @@ NO_ANSWER = StoreAnswer(
 
 
 class StoreQuestion(NamedTuple):
-    """What a run asks the store; it also asks which events other runs have reserved."""
+    """What a run asks the store. Each question also asks which events other runs have reserved."""
 
     run: int  # The number of the run.
     transaction: int  # The number of the transaction: 1 for the first one of the run.
@@ -93,7 +93,8 @@ class StoreQuestion(NamedTuple):
     letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
     known: Sequence[LetterKey]  # What is known of these dead letters?
     waiting: Sequence[bytes]  # Which events with these hashes wait?
-    # The keys of all reserved events. Are they still reserved? None: the run does not ask.
+    # The keys of all events that the run has reserved. Has another run sent or reserved one of
+    # them? (None: the run does not ask this.)
     reserved: Sequence[bytes] | None
 
     def steps(self) -> list[Step]:
@@ -114,7 +115,7 @@ class StoreQuestion(NamedTuple):
         return Step(FIND_EVENTS, keys=[*self.events, *(self.reserved or ())])
 
     def read(self, answers: Answers, others: OtherRuns, now: float) -> StoreAnswer:
-        """Read the answers to `steps`, which the store has given before `now`.
+        """Read the answers to `steps`; `now` is `Clock.since_boot` after the store has answered.
 
         `answers` may also have answers to further steps, which come last.
         """
@@ -157,5 +158,5 @@ class ClaimDecision(NamedTuple):
 
     answer: StoreAnswer
     claims: dict[int, Claim]
-    reservations: list[SqlRow]  # The rows of the reservations.
-    changes: list[Step]  # The steps that write them.
+    reservations: list[SqlRow]  # The rows to write into the table `reservation`.
+    changes: list[Step]  # All steps of the decision, which also write these rows.

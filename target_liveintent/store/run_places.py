@@ -53,7 +53,8 @@ class RunPlaces:
         Args:
             number: The number of the batch.
             claim: The events to reserve.
-            with_letters: The hashes of events that have a dead letter, so that they do not wait.
+            with_letters: The hashes of events that have a dead letter: these events never count as
+                waiting.
             now: The present Unix time.
         """
         amounts = amounts_text(zip(claim.keys, claim.mine, strict=True), with_letters)
@@ -62,7 +63,7 @@ class RunPlaces:
     def reserve(
         self, rows: Iterable[SqlRow], claims: Iterable[Claim], dates: Mapping[bytes, float]
     ) -> None:
-        """Note the reservations of claims, and when earlier runs read these events, by hash."""
+        """Note the reservations of claims; `dates` says when earlier runs read events, by hash."""
         self.reservations |= {row[1]: row for row in rows}
         for claim in claims:
             known = dates.keys() & claim.keys.keys()

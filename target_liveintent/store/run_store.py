@@ -1,7 +1,8 @@
 """Reserves the events of a run, and writes its new outcomes to the store in one transaction.
 
-Each transaction survives a crash of the database's server. The run counts its transactions, also in
-the store, and ends if the store has lost transactions nevertheless.
+Each transaction survives a crash of the database's server. The run counts its transactions, and the
+store also keeps this number. If the number in the store is too small, the store has lost
+transactions, and the run ends.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ from target_liveintent.store.waiting import Owner, waiting_steps
 
 _RENEW = (
     "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
-    # (A server may make a transaction after the run has repeated it and made further ones. And if
-    # the store has lost transactions, the number must still show this when one is repeated.)
+    # The number changes only if it is the expected one. A slow server may commit a transaction
+    # after the run has repeated it and made further ones: then the number must not decrease. If the
+    # store has lost transactions, the number must stay too small, so that the run notices the loss
+    # even if it repeats a transaction.
     " AND transactions BETWEEN ? AND ?"
 )
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
@@ -77,9 +80,10 @@ class RunStore:
 
     Attributes:
         number: The key of the run's row in the table `run`.
-        former: The last run, if all runs before this one were for other accounts or pixels.
-        expired_letters: How many dead letters this run has deleted because they were too old.
-        repeated_letters: How many dead letters replaced one that was there before, by reason.
+        former: The last run before this one, if no earlier run was for the same account and pixel.
+        expired_letters: How many dead letters older than `history_days` were deleted at the start.
+        repeated_letters: How many dead letters of this run replaced an earlier one, by reason. The
+            earlier one may be of this run, too.
     """
 
     def __init__(
@@ -96,7 +100,8 @@ class RunStore:
         owner = Owner(*options.account, options.events.pixel_id or 0)
         self._places = RunPlaces(owner, start.number, self._deduplicator)
         self._transactions = 0  # How many the run has made.
-        self._has_letters = True  # Assumed until the store answers.
+        # Whether the store may have dead letters; True until the store answers.
+        self._has_letters = True
         self._has_failed = False  # Whether the last transaction has failed.
         self._others = OtherRuns()
         self._renewals = Renewals(clock)
@@ -111,7 +116,8 @@ class RunStore:
     def reject(self, rejection: Rejection, read_at: float) -> None:
         """Note a record that is not sent, and the Unix time at which it was read.
 
-        Its earlier dead letter is deleted or replaced.
+        A new dead letter replaces the earlier dead letter of the same event. The dead letter from
+        which a replay made the event is deleted or replaced in any case.
         """
         if REASONS[rejection.reason].letter:
             self._add_letter(rejection, read_at)
@@ -133,16 +139,16 @@ class RunStore:
         self._unwritten.add_letter(letter._replace(read_at=first_read))
 
     def leave_out(self, reason: str) -> None:
-        """Note a record that the map does not send."""
+        """Note a record that is read now, and that the map does not send."""
         self._places.counts.leave_out(reason, self._clock.time())
 
     @property
     def _may_have_letters(self) -> bool:
-        """Whether there may be dead letters; if not, the run need not compute keys of letters."""
+        """Whether there may be dead letters. If not, the run does not compute keys of letters."""
         return self._has_letters or bool(self._unwritten.letters)
 
     def _remove_letters(self, conversions: Sequence[Conversion]) -> None:
-        """Note that events need no dead letters any more."""
+        """Note that the dead letters of events must be deleted."""
         for conversion in conversions:
             self._unwritten.remove_letters(keys_of(conversion, self._options.account))
 
@@ -152,7 +158,7 @@ class RunStore:
         """Note delivered events.
 
         Args:
-            conversions: The events, which one batch had.
+            conversions: Events of one batch.
             sent_at: The Unix time at which each event was sent.
             read_at: The Unix time at which the run read the first event of the batch.
         """
@@ -178,9 +184,10 @@ class RunStore:
         is_last: bool,
         has_outcomes: bool = True,
     ) -> None:
-        """Note which events of a batch the API confirmed; the last part ends the reservation.
+        """Note which events of a batch the API has confirmed.
 
-        Without `has_outcomes`, the other events of the batch wait for a later run.
+        If the batch is finished (`is_last`), its reservation ends. If events of a finished batch
+        have no outcome (`has_outcomes` is False), they wait for a later run.
         """
         reserved = self._deduplicator.reserved[number]
         self._unwritten.confirmed += self._deduplicator.confirm(number, confirmed, is_last=is_last)
@@ -191,7 +198,10 @@ class RunStore:
     # Transactions. Each asks the store, and renews the reservations of the run.
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
-        """Reserve the events of batches, to send them; delete letters of events sent before."""
+        """Reserve the events of batches; return what the run does with the events of each batch.
+
+        The dead letters of events that were sent before are deleted.
+        """
         keys = {number: self._deduplicator.keys_of(batch) for number, batch in batches.items()}
         events = [*itertools.chain(*keys.values())]
         letters = dict[LetterKey, bytes]()  # The hashes of the events that may have these letters.
@@ -210,12 +220,12 @@ class RunStore:
         decision = self._ask_and_reserve(question, decide)
         self._note_claims(decision, letters)
         self._check(question, decision.answer)
-        if self._renewals.is_due:  # The answer came so late that the reservations may have expired.
+        if self._renewals.is_due:  # The store answered slowly: renew before anything is sent.
             self._write_all()
         return self._with_refusals(decision.claims, decision.answer.known)
 
     def _note_claims(self, decision: ClaimDecision, letters: Mapping[LetterKey, bytes]) -> None:
-        """Note what the store has reserved, and what it knows of the events of claims."""
+        """Note which events are reserved now, and what the store knows about them."""
         answer = decision.answer
         self._deduplicator.reserve(decision.claims)
         self._has_letters = answer.has_letters or bool(self._unwritten.letters)
@@ -229,7 +239,10 @@ class RunStore:
     def _known_dates(
         self, answer: StoreAnswer, letters: Mapping[LetterKey, bytes]
     ) -> dict[bytes, float]:
-        """Return when events were first read, by hash, as far as an earlier run has read them."""
+        """Return the Unix time at which events were first read, by hash.
+
+        Only events that wait, or that have a dead letter, are in the result.
+        """
         dates: dict[bytes, float] = {event.hash: event.read_at for _, event in answer.abandoned}
         dates |= answer.waiting
         for key in letters.keys() & self._unwritten.letters.keys():
@@ -246,7 +259,7 @@ class RunStore:
     def _with_refusals(
         self, claims: dict[int, Claim], known: Mapping[LetterKey, KnownLetter]
     ) -> dict[int, Claim]:
-        """Mark the events that must be sent although the API refused them before."""
+        """Return the claims; `was_refused` marks the events that the API refused before."""
         refused = {key for key, letter in known.items() if letter.reason == "refused_by_api"}
         if not refused:
             return claims
@@ -261,15 +274,15 @@ class RunStore:
         }
 
     def write(self, *, before_state: bool = False) -> None:
-        """Write what is new, and renew the reservations.
+        """Write what is new, and renew the reservations, if anything is new or a renewal is due.
 
-        Before a STATE, this always asks whether the store has all that the run has written.
+        Before a STATE, always ask whether the store still has all that the run has written.
         """
         if before_state or self._renewals.is_due or self._unwritten or self._places:
             self._write_all()
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
-        """Write exported dead letters; each replaces the dead letter with the same key."""
+        """Write exported dead letters; each replaces a dead letter with the same key."""
         rest = list(letters)
         for start in range(0, len(rest), _MOST_IMPORTED):
             for letter in rest[start : start + _MOST_IMPORTED]:
@@ -282,7 +295,8 @@ class RunStore:
         Events that the run has read, and that have no outcome, wait from now on for another run.
 
         Args:
-            unsettled: Batches with such events that the run has not reserved.
+            unsettled: Those of these events that the run has not reserved yet, by the number of
+                their batch.
         """
         failed_before = self._has_failed
         try:
@@ -294,14 +308,18 @@ class RunStore:
                 raise
 
     def finish(self, ending: str, figures: str) -> None:
-        """Save how the run ended, and its figures as JSON."""
+        """Save how the run ended, and its figures as JSON.
+
+        Raises:
+            StorageError: If the store cannot be used, or if the last transaction has failed.
+        """
         if self._has_failed:
             msg = "the store could not be used at the end of the run"
             raise StorageError(msg)
         self.database.transact([end_of_run(self.number, self._clock.time(), ending, figures)])
 
     def close(self, *, forget: bool = False) -> None:
-        """Close the database; before that, delete the row of a task, or of any run to `forget`."""
+        """Close the database. If the run is a task, or with `forget`, first delete its row."""
         forgets = forget or self._options.kind == TASK
         try:
             if forgets and not self._has_failed:
@@ -333,18 +351,19 @@ class RunStore:
         )
 
     def _check(self, question: StoreQuestion, answer: StoreAnswer) -> None:
-        """Count a transaction, and note when it renewed the reservations if it asked about them.
+        """Count a transaction. If it asked about the reservations, note that it has renewed them.
 
         Raises:
             StorageError: If the store has lost transactions of this run; if another run has sent or
-                reserved an event of this run; if the store is too slow to send anything.
+                reserved an event that this run had reserved; if the store answers so slowly that
+                the run can send nothing.
         """
         self._transactions = question.transaction
         if not answer.has_all:
             raise StorageError(_LOST)
         if question.reserved is not None:
             if answer.has_any(question.reserved):
-                self._renewals.lost()  # Before the run ends, threads may ask what is reserved.
+                self._renewals.lost()  # Until the run ends, threads ask whether they may send.
                 raise StorageError(_SUSPENDED)
             self._renewals.renewed(question.asked_at)
             if self._renewals.is_too_slow:
@@ -359,8 +378,8 @@ class RunStore:
     ) -> ClaimDecision:
         """Decide which events of batches are reserved; this changes nothing.
 
-        If other runs may have deleted the reservations of this run, it writes them again, unless
-        another run has reserved or sent one of these events.
+        If other runs may have deleted the reservations of this run, the decision writes these
+        reservations again, unless another run has reserved or sent one of their events.
         """
         claims = self._deduplicator.divide(batches, keys, answer.reserved, answer.delivered)
         with_letters = {letters[key] for key in answer.known}
@@ -392,7 +411,7 @@ class RunStore:
         answer = self._ask_and_write(question, changes)
         self._unwritten = Unwritten()
         self._places.note_written()
-        if answer.has_letters:  # Usually, this was known before, and there is nothing to do.
+        if answer.has_letters:  # Usually, the run knew this before, so `late_letters` is empty.
             self._unwritten.remove_letters(unwritten.late_letters(self._options.account))
         self._has_letters = answer.has_letters or bool(unwritten.letters)
         self._places.has_waiting = answer.has_waiting
@@ -402,11 +421,11 @@ class RunStore:
             question = self._question()
             decision = self._ask_and_reserve(question, functools.partial(self._decide, {}, {}, {}))
             self._check(question, decision.answer)
-        if self._unwritten:  # The late letters.
+        if self._unwritten:  # Late letters must be deleted.
             self._write_all(more)
 
     def _date_letters(self) -> None:
-        """Give dead letters of events that waited the time at which these were first read."""
+        """Set when the record of a dead letter was first read, if its event waited in the store."""
         letters = self._unwritten.letters
         hashes = {
             key: self._deduplicator.hash_of(
@@ -432,7 +451,7 @@ class RunStore:
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]
     ) -> ClaimDecision:
-        """Ask the store, and write the reservations that its answer decides."""
+        """Ask the store, call `decide` with the answer, and make the changes of the decision."""
         with self._saving_what_is_confirmed():
             return self.database.ask_and_change(
                 question.steps(), lambda answers: decide(self._read(question, answers))

@@ -16,7 +16,7 @@ from target_liveintent.store.places import tidy_up
 from target_liveintent.store.unwritten import KEPT_SECONDS
 
 TASK = "task"
-"""The kind of a run that is a task of a Spark write. The store keeps no row of it."""
+"""The kind of a run that is a task of a Spark write. When the task ends, its row is deleted."""
 _ADD_RUN = (
     "INSERT INTO run (number, id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
     " VALUES (?, ?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT DO NOTHING"
@@ -28,10 +28,10 @@ _LAST_OF_OTHERS = (
     " AND NOT EXISTS (SELECT 1 FROM run WHERE customer_id = ? AND api_host = ?"
     " AND coalesce(pixel_id, 0) = ? AND id <> ?)"
 )
-"""The last run, if all runs before this one were for other customers or pixels."""
+"""The last other run at the same API host, if no other run is for the same account and pixel."""
 _OLD = "started_at < {now} - ? AND alive_until < {now} - ?"
 _TIDY_UP = (
-    # (Until then, a run that was only suspended can continue with its reservations.)
+    # (The reservations stay as long as the row of the run, as it may only be suspended.)
     f"DELETE FROM reservation WHERE run IN (SELECT number FROM run WHERE {_OLD})",  # noqa: S608
     f"DELETE FROM run WHERE {_OLD}",  # noqa: S608
 )
@@ -68,8 +68,8 @@ class RunStart(NamedTuple):
 
     number: int  # The key of its row; 0 if it has none.
     newest: Sequence[bytes]  # The keys of the newest events that were delivered before.
-    former: OtherRun | None = None  # The last run, if no run was for this account and pixel.
-    expired_letters: int = 0  # How many dead letters were deleted as too old.
+    former: OtherRun | None = None  # The last run, if none was for this account and pixel.
+    expired_letters: int = 0  # How many dead letters older than `history_days` were deleted.
 
 
 def begin_run(database: Database, options: RunOptions, *, history_days: int) -> RunStart:
@@ -99,9 +99,9 @@ def begin_run(database: Database, options: RunOptions, *, history_days: int) -> 
 def number_of(run_id: str) -> int:
     """Return the number that stands for a run in the rows of all tables.
 
-    It is a hash of the run's ID. A count of the runs would not do: a database that has lost the row
-    of a run would give the same number to the next run, while the first one still writes. (It has
-    47 bits, which SQLite keeps in six bytes of each row.)
+    It is a hash of the run's ID. Numbers that count the runs are not safe: a database that has lost
+    the row of a run would give the same number to the next run, while the first one still writes.
+    (The hash has 47 bits, which SQLite keeps in six bytes of each row.)
     """
     return int.from_bytes(blake2b(run_id.encode(), digest_size=6).digest(), "big") >> 1
 
@@ -112,7 +112,7 @@ def newest_events() -> Step:
 
 
 def end_of_run(number: int, now: float, ending: str, figures: str) -> Step:
-    """Return the step that saves how a run ended, the Unix time, and its figures as JSON."""
+    """Return the step that saves how and when (Unix time) a run ended, and its figures as JSON."""
     return Step(_END_RUN, [now, ending, figures, number])
 
 
@@ -124,9 +124,9 @@ def removal_of_run(number: int) -> Step:
 def runs_in(
     database: Database, account: Account, pixel_id: int | None, since: float
 ) -> list[SqlRow]:
-    """Return the runs of an account and pixel that began since a Unix time and are over, in order.
+    """Return the ended runs of an account and pixel that began since a Unix time, in order.
 
-    Each row has the ID, the kind, the last Unix time at which the run was alive, and the figures as
-    JSON (None if the run was killed).
+    Each row has the ID, the kind, the Unix time of the end, and the figures as JSON. For a killed
+    run, this time is up to 30 seconds after the end, and the figures are None.
     """
     return database.read(_ENDED_RUNS, [*account, pixel_id or 0, since])

@@ -34,14 +34,15 @@ _KEYS = (
     "WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + ? FROM place LIMIT ?)"
     " SELECT substr(?, n, ?) AS key FROM place"
 )
-"""The keys of events, out of one value: a separate value for each key would take twice as long."""
+"""Reads the keys of events from one value that contains all of them. A separate value for each key
+would take twice as long."""
 _DIGITS = Context(prec=100)
 _LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
-"""Seconds between two attempts: SQLite does not wait for every lock."""
+"""Seconds between two attempts. SQLite itself does not wait for every kind of lock."""
 _SPARE_BYTES = 4_000_000
-"""Bytes of disk space that are set aside, to save which events the API confirms while the disk is
-full."""
+"""How many bytes of disk space a run sets aside. If the disk becomes full, the run uses them to
+save which events the API has confirmed."""
 _PRAGMAS = (
     # A commit survives SIGKILL without an fsync; `_transact` makes it survive a power cut.
     "journal_mode = WAL",
@@ -55,7 +56,7 @@ _PRAGMAS = (
 _REPAIR = "Restore the file, or move it away: then the next run creates a new one"
 _DAMAGED = f"{{}}. {_REPAIR}"
 _MEANINGS = (
-    # (SQLite's own words would show the text of the record.)
+    # (SQLite's own message would show the text of the record.)
     ("decode", f"the file is damaged: a text in it is not UTF-8. {_REPAIR}"),
     ("locked", "another program, such as another run, keeps the file locked"),
     ("not a database", _DAMAGED),
@@ -72,13 +73,16 @@ have no codes."""
 
 
 class ExactSum:
-    """The sum of exact numbers, which SQLite keeps as text, as text; null without a number."""
+    """An exact sum, for SQL. SQLite has no exact numbers, so the numbers and the sum are texts.
+
+    Without numbers, the sum is null.
+    """
 
     def __init__(self) -> None:
         self._sum: Decimal | None = None
 
     def step(self, number: Any) -> None:
-        """Add a number, as text."""
+        """Add a number, which is a text; None adds nothing."""
         if number is not None:
             self._sum = _DIGITS.add(self._sum or Decimal(0), Decimal(number))
 
@@ -88,7 +92,7 @@ class ExactSum:
 
 
 class SqliteStore(Database):
-    """An SQLite file, which must exist if it is only read, or `IN_MEMORY`."""
+    """An SQLite file, or `IN_MEMORY`. A file that is only read must exist."""
 
     _errors = (OSError, sqlite3.Error, UnicodeDecodeError)
     _find_tables = "SELECT name FROM sqlite_master"
@@ -126,7 +130,8 @@ class SqliteStore(Database):
         try:
             file = Path(self._path)
             self.was_empty_file = file.is_file() and file.stat().st_size == 0
-            # Before SQLite opens the file: to close a file drops the locks of the process on it.
+            # This must come before SQLite opens the file: closing a file drops all locks that this
+            # process has on it.
             os.close(open_private(self._path, flags))
             return os.stat(self._path)  # noqa: PTH116
         except OSError as error:
@@ -137,7 +142,7 @@ class SqliteStore(Database):
             self._db.execute(f"PRAGMA {pragma}")
         super()._prepare()
         if self._identity is not None:
-            # A full disk, or a file system that cannot allocate space, leaves no spare space.
+            # The disk may be full already, or the file system may be unable to allocate space.
             with contextlib.suppress(OSError):
                 folder = Path(self._path).parent
                 self._spare = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
@@ -187,7 +192,7 @@ class SqliteStore(Database):
             self._db.execute("ROLLBACK")
 
     def _check_identity(self) -> None:
-        """Raise an error if the path now names another file: SQLite still writes the old file."""
+        """Raise an error if the path names another file now, or none: SQLite uses the old one."""
         with contextlib.suppress(FileNotFoundError):
             first = self._identity
             if first is None or os.path.samestat(first, os.stat(self._path)):  # noqa: PTH116

@@ -19,7 +19,7 @@ from target_liveintent.store.layout import (
 from target_liveintent.store.places import LEFT_OUT, LEFT_OUT_REASONS, LOST, moved
 
 KEPT_SECONDS = 30 * DAY
-"""Seconds for which a key stays after its event has expired, in case the clock is wrong."""
+"""For this number of seconds after an event has expired, its key stays: the clock may be wrong."""
 PUT_EVENTS = (
     "INSERT INTO event (key, run) SELECT key, ? FROM ({keys}) AS given WHERE true"
     " ON CONFLICT (key) DO UPDATE SET run = excluded.run"
@@ -29,7 +29,7 @@ _EXPIRE_EVENTS = (
 )
 _SAVED_AT_ONCE = 500
 """How many keys are saved in one transaction when the disk is full. Each may be on another page of
-4 KB, so 500 keys need half of the spare space."""
+4 KB, so 500 keys need half of the spare space (see sqlite.py)."""
 
 
 def _read_at(letter: DeadLetter, now: float) -> int:
@@ -43,46 +43,52 @@ class Unwritten:
         self.letters: dict[LetterKey, DeadLetter] = {}
         self.delivered: dict[SqlRow, SqlRow] = {}  # The rows of delivered events, by their keys.
         self.confirmed: list[bytes] = []  # The keys of events that the API has confirmed.
-        self.ended: list[int] = []  # The batches whose reservations end.
-        # Stream, ID and pixel of delivered events that had no letters when they were reserved.
+        self.ended: list[int] = []  # The numbers of the batches whose reservations end.
+        # Stream, ID and pixel of delivered events that had no dead letters when they were reserved.
         self.without_letters: list[tuple[str, str, int]] = []
-        self._settled: dict[LetterKey, None] = {}  # The dead letters to delete.
-        # Dead letters to delete, whose events are in another place now, for a reason.
+        self._deleted: dict[LetterKey, None] = {}  # The dead letters to delete.
+        # Those of them whose events count in another place (places.py) from now on: the place, and
+        # the reason. None: the reason of the dead letter stays.
         self._moved: dict[LetterKey, tuple[str, str | None]] = {}
-        self._repeated = Counter[str]()  # How many replaced one of `letters`, by reason.
+        # How many dead letters replaced one of `letters`, by reason.
+        self._repeated = Counter[str]()
 
     def __bool__(self) -> bool:
         """Return whether there is anything to write."""
-        return any((self.letters, self.delivered, self.confirmed, self.ended, self._settled))
+        return any((self.letters, self.delivered, self.confirmed, self.ended, self._deleted))
 
     def add_letter(self, letter: DeadLetter) -> None:
-        """Note a dead letter, which replaces the dead letter with the same key."""
+        """Note a dead letter; it replaces the dead letter with the same key, if there is one."""
         if letter.key in self.letters:
             self._repeated[letter.reason] += 1
-        self._settled.pop(letter.key, None)  # Its row keeps the run that was the first to write it.
+        # A row that is not deleted keeps the columns about the first run that wrote it.
+        self._deleted.pop(letter.key, None)
         self._moved.pop(letter.key, None)
         self.letters[letter.key] = letter
 
     def remove_letters(self, keys: Iterable[LetterKey]) -> None:
         """Note that dead letters must be deleted, if there are any with these keys."""
         for key in keys:
-            self._settled[key] = None
+            self._deleted[key] = None
             self.letters.pop(key, None)
 
     def drop_letter(self, key: LetterKey, reason: str) -> None:
-        """Note that a replay drops a dead letter, whose event then counts in another place."""
+        """Note that a replay drops a dead letter, and that its event counts elsewhere from now on.
+
+        With some reasons, the event does not count anywhere.
+        """
         self.remove_letters([key])
         if reason in LEFT_OUT_REASONS:
             self._moved[key] = LEFT_OUT, reason
-        elif reason == "expired":  # It keeps the reason for which it was not sent.
+        elif reason == "expired":  # The event is lost for the reason of its dead letter.
             self._moved[key] = LOST, None
 
     def untouched(self, letters: Iterable[LetterKey]) -> list[LetterKey]:
         """Return the dead letters that these outcomes neither replace nor delete."""
-        return [key for key in letters if key not in self.letters and key not in self._settled]
+        return [key for key in letters if key not in self.letters and key not in self._deleted]
 
     def late_letters(self, account: Account) -> list[LetterKey]:
-        """Return the keys of letters that delivered events may have got since their reservation.
+        """Return the keys of dead letters that delivered events may have since they were reserved.
 
         If the reservations of a run expire, another run may write dead letters of events that this
         run delivers. (Letters that this run wrote itself are newer than the delivery, and stay.)
@@ -99,16 +105,16 @@ class Unwritten:
             transaction: The number of the transaction in the run.
             now: The present Unix time.
         """
-        keys = sorted(self.confirmed)  # Keys on one page of the database are written together.
+        keys = sorted(self.confirmed)  # So keys on the same page are written together.
         too_old = max(0, int(now) - KEPT_SECONDS).to_bytes(TIME_BYTES, "big")
         return [
             Step(PUT_EVENTS, [run], keys=keys),
-            # A run without confirmed events removes nothing, even if the clock is wrong. To remove
-            # few keys at a time keeps the pause short.
+            # At most two old keys are removed for each new key, so the transaction stays short. A
+            # run that confirms nothing removes nothing, even if the clock is wrong.
             Step(_EXPIRE_EVENTS, [too_old, 2 * len(keys)]),
             self._end_reservations(run),
             *self._moves(),
-            DEAD_LETTER.remove([*self._settled]),
+            DEAD_LETTER.remove([*self._deleted]),
             DEAD_LETTER.put(
                 [
                     (*letter.row(run, now), run_pixel_id, _read_at(letter, now), run, transaction)
@@ -126,7 +132,10 @@ class Unwritten:
             yield from moved(keys, place, reason)
 
     def confirmed_steps(self, run: int) -> list[Step]:
-        """Return the steps that write only what was confirmed; each needs little space."""
+        """Return the steps that save only which events were confirmed; each needs little space.
+
+        The last step ends the reservations of finished batches.
+        """
         keys = sorted(self.confirmed)
         parts = [keys[n : n + _SAVED_AT_ONCE] for n in range(0, len(keys), _SAVED_AT_ONCE)]
         puts = [Step(PUT_EVENTS, [run], keys=part) for part in parts]
@@ -136,5 +145,8 @@ class Unwritten:
         return RESERVATION.remove([(run, batch) for batch in self.ended])
 
     def repeated(self, known: Collection[LetterKey]) -> Counter[str]:
-        """Return how many letters replace one of `known`, which the store had, by reason."""
+        """Return how many dead letters replaced an earlier one, by reason.
+
+        `known` has the keys of those that the store already had.
+        """
         return self._repeated + Counter(self.letters[key].reason for key in known)

@@ -1,7 +1,7 @@
 """Events that a run had read, but that have no outcome, because the run failed or was killed.
 
-A run that fails writes them itself. What a killed run had reserved becomes waiting when another run
-sees that the run is silent. A later outcome of an event deletes its row.
+A run that fails writes them itself. If a run was killed, another run writes the events that the
+killed run had reserved. A later outcome of an event deletes its row.
 """
 
 from __future__ import annotations
