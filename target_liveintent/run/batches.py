@@ -21,7 +21,7 @@ class Batches:
         self._clock = clock
         self._open: dict[str, Batch] = {}
         self.full: list[Batch] = []  # The batches that wait for their reservation.
-        # This or another run is sending the events of these batches, which wait for the outcome.
+        # The batches whose events this or another run already sends. They wait for the outcome.
         self.waiting: list[Batch] = []
         self.reserved: deque[Batch] = deque()  # The batches that wait until delivery has room.
 
@@ -58,10 +58,9 @@ class Batches:
     def divide(self, claims: Iterable[tuple[Batch, Claim]]) -> None:
         """Divide full and waiting batches by what must be done with their events.
 
-        This does not change which STATEs the batches hold back.
-
         Events that this run must send go into reserved batches. Events that this or another run is
-        sending go into waiting batches. Events that were sent before are left out.
+        sending go into waiting batches. Events that were sent before are left out. The events of a
+        divided batch hold back the same STATEs as before.
         """
         self.full, self.waiting = [], []
         for batch, claim in claims:

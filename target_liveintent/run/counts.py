@@ -20,9 +20,9 @@ from target_liveintent.run.kinds import USUAL_RUN, RunKind
 
 ALL_SOURCES = ("web", "app", "offline")
 _MOST_CAUSES = 200
-"""How many different causes are counted for one column."""
+"""The most different causes that are counted for one column."""
 _COUNTED_AT_ONCE = 500
-"""How many delivered events may wait in memory to be counted."""
+"""When this many delivered events wait in memory to be counted, they are counted together."""
 OUT_OF_RANGE = ("event_too_old", "event_in_future")
 
 
@@ -33,8 +33,8 @@ def _counter() -> Any:
 class StreamCounts(msgspec.Struct, omit_defaults=True):
     """What became of the records of one stream, in one run or in several.
 
-    At a good end, `read` is the sum of the outcomes; if several maps use a record, it counts once
-    for each map. docs/reference/store-tables.md describes the figures.
+    After a run that ended well, `read` is the sum of the outcomes. If several maps use a record,
+    the record counts once for each map. docs/reference/store-tables.md describes the figures.
     """
 
     read: int = 0
@@ -44,11 +44,11 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     not_replayed: Counter[str] = _counter()
     dropped: Counter[str] = _counter()
     rejected: Counter[str] = _counter()
-    repeated: Counter[str] = _counter()  # Dead letters that replace an earlier one.
-    # How many of the dropped records have the ID of an event of another person, value or order.
+    repeated: Counter[str] = _counter()  # Dead letters that replaced an earlier one, by reason.
+    # How many dropped records have the ID of an earlier event, but another person, value or order.
     conflicting_ids: int = 0
     remarks: dict[str, Counter[str]] = {}  # By kind and column.
-    # By column, why it cannot be used; by reason, how event times out of range are written.
+    # By column, why its values cannot be used. By reason (`OUT_OF_RANGE`), the shapes of the times.
     causes: dict[str, Counter[UnusableCause]] = {}
     mapped: frozenset[str] = frozenset()
     values: Amounts = {}
@@ -73,11 +73,11 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
             causes[cause] += 1
 
     def reject(self, rejection: Rejection) -> None:
-        """Count a dead letter; if its event time is out of range, count how the time is written."""
+        """Count a dead letter; if its event time is out of range, also count the time's shape."""
         self.rejected[rejection.reason] += 1
         if rejection.reason in OUT_OF_RANGE:
-            written = shape(rejection.columns.get("event_time"))
-            self._note_cause(rejection.reason, UnusableCause("out_of_range", written))
+            of_time = shape(rejection.columns.get("event_time"))
+            self._note_cause(rejection.reason, UnusableCause("out_of_range", of_time))
 
     def deliver(self, events: Sequence[Event], sent_at: Sequence[float]) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent."""
@@ -106,12 +106,15 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
 
     @property
     def letters(self) -> Counter[str]:
-        """The records that could not be sent, by reason; a record that comes again counts once."""
+        """The dead letters that replaced no earlier one, by reason: a record counts once.
+
+        The earlier dead letter may be of this run or of an earlier one.
+        """
         return self.rejected - self.repeated
 
     @property
     def events(self) -> int:
-        """The number of records whose columns were all read."""
+        """The number of records whose columns were all read without a problem."""
         others = self.not_sent
         return self.delivered + self.unsettled + sum(others[reason] for reason in AFTER_BUILDING)
 
@@ -127,11 +130,11 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
 
     @property
     def taken(self) -> int:
-        """The number of records that LiveIntent has, by this run or an earlier one."""
+        """The number of records whose events this run or an earlier one has delivered."""
         return self.delivered + self.dropped["already_sent"]
 
     def having(self, field: str, sources: Iterable[str] = ALL_SOURCES) -> int:
-        """Return how many delivered events of some sources have a field; `events` counts all."""
+        """Return how many delivered events of some sources have a field (`events`: all of them)."""
         return sum(self.coverage.get(source, {}).get(field, 0) for source in sources)
 
     @property
@@ -164,11 +167,11 @@ def _sum(ours: Any, more: Any) -> Any:
 
 
 class ReservedByOther(NamedTuple):
-    """Events that wait because another run has reserved them; `since` is in monotonic seconds."""
+    """How many events wait while another run sends the same events."""
 
     events: int
-    run_id: str
-    since: float
+    run_id: str  # The ID of the other run.
+    since: float  # When the wait began, in monotonic seconds.
 
 
 class RunCounts:
@@ -188,8 +191,10 @@ class RunCounts:
         self._uncounted = 0
         self.requests = self.retries = self.throttled = 0
         self.unproven = 0  # Refused events that could be compared with no other event at the end.
-        self.partly_answered = 0  # Delivered events of requests that a 200 accepted in part.
-        self.refused_again = 0  # Events that the API refused before, and that stay refused.
+        # Delivered events that no 204 confirmed: a 200 named other events of their requests.
+        self.partly_answered = 0
+        # Dead letters of events that the API refused before, and that were not delivered now.
+        self.refused_again = 0
         self.elsewhere: ReservedByOther | None = None  # Events that wait for another run now.
         self.kind, self.dry_run = kind, dry_run
         self._clock = clock
@@ -202,7 +207,7 @@ class RunCounts:
     def deliver(self, stream: str, events: Sequence[Event], sent_at: Sequence[float]) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent.
 
-        The events of several batches are counted together, which takes half of the time.
+        The events of several batches are counted together. To count each batch takes twice as long.
         """
         together, moments = self._delivered.setdefault(stream, ([], []))
         together += events
@@ -246,9 +251,9 @@ class RunCounts:
 
     @property
     def bad(self) -> Counter[str]:
-        """The dead letters that may fail the run, by reason.
+        """How many dead letters may fail the run, by reason.
 
-        Reasons that good runs have as well do not count. Events that the API refused before do not
+        Reasons that are normal in every run do not count. Events that the API refused before do not
         count either, as they show nothing new.
         """
         rejected = self.total.rejected
@@ -257,10 +262,10 @@ class RunCounts:
 
     @property
     def lost(self) -> Counter[str]:
-        """The dead letters of `bad` that LiveIntent surely does not have."""
+        """Those of `bad` whose events LiveIntent certainly does not have, by reason."""
         return Counter({reason: n for reason, n in self.bad.items() if reason in NEVER_TAKEN})
 
     @property
     def has_taken(self) -> bool:
-        """Whether LiveIntent has any record that came in this run."""
+        """Whether this run or an earlier one has delivered the event of any record of this run."""
         return any(counts.taken for counts in self.streams.values())

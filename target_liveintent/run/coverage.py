@@ -43,7 +43,7 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def timing_of(events: Sequence[Event], sent_at: Sequence[float]) -> Timing:
-    """Return how many events were sent soon; `sent_at` has the Unix time of each request."""
+    """Return how soon events were sent; `sent_at` has the Unix time at which each was sent."""
     ages = sorted([at - event.event_time for event, at in zip(events, sent_at, strict=True)])
     limits = (HOUR, DAY, 2 * DAY)
     return Timing(*(bisect.bisect_right(ages, limit) for limit in limits))

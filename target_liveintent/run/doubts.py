@@ -33,8 +33,8 @@ _LEAST_EVENTS = 5
 _MOST_SOURCES = 5
 """The most values of the column `source` that are shown."""
 _SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
-"""If more than this share of the records, and at least this number, take the slower way, the log
-gives their number."""
+"""If more than this share of the records, and at least this number, are converted in the slower
+way, the log says so."""
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -69,8 +69,8 @@ _LEFT_OUT = (
     " {column}"
 )
 _SLOW = (
-    "{count:,} of {records:,} records took the slower way, which costs speed and changes nothing"
-    " else, most often because"
+    "{count:,} of {records:,} records were converted in the slower way, with the same result. The"
+    " most frequent cause:"
 )
 DOUBTS = {
     "column_empty": "{column} is empty in all events ({events:,}). Check what is mapped to"
@@ -93,9 +93,9 @@ DOUBTS = {
     "filter_removes_all": "the filter of the map removes all {records:,} records. A filter takes"
     " each text that is not empty as true, also '0' and 'false', which CSV files have: write"
     " is_true(get('is_test')) instead of get('is_test')",
-    "times_out_of_range": "{count:,} of {records:,} records are too old or in the future{cause}. A"
-    " first run over older rows is normal. Otherwise, check what is mapped to event_time, and the"
-    " setting timezone",
+    "times_out_of_range": "{count:,} of {records:,} records have an event time that is too old or"
+    " in the future{cause}. In a first run over older rows, this is normal. Otherwise, check what"
+    " is mapped to event_time, and the setting timezone",
     "no_currency": "the value has no currency in {count:,} of {conversions:,} conversions."
     " Check whether a column is mapped to currency, and what it contains",
     "partial_answer_assumed": "{count:,} of {delivered:,} delivered events were in requests that"
@@ -112,7 +112,7 @@ DOUBTS = {
 def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Doubt]:
     """Return what is probably wrong with a stream.
 
-    If fewer than `least` events are affected, their share is not judged.
+    Most kinds of doubts need at least `least` events that are affected.
     """
     return [
         *_columns_left_out(counts, least),
@@ -124,7 +124,7 @@ def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Do
 
 
 def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
-    """Return the doubt about events that count as delivered by an assumption about a 200."""
+    """Return the doubt about what the run assumes about a 200; None if it assumes nothing."""
     if not counts.partly_answered:
         return None
     facts = {"count": counts.partly_answered, "delivered": counts.total.delivered}
@@ -132,7 +132,10 @@ def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
 
 
 def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[Doubt]:
-    """Yield a doubt for each column that many events lack, or identity column that all lack."""
+    """Yield a doubt for each column whose value is unusable in many events.
+
+    An identity column that is empty or unusable in all events also gets a doubt.
+    """
     events = counts.events
     for field in FIELDS:
         name = field.name
@@ -192,13 +195,13 @@ def _is_frequent(count: int, events: int, least: int) -> bool:
 
 
 def _most_frequent_cause(counts: StreamCounts, about: str) -> UnusableCause | None:
-    """Return the most frequent known cause for a column or a reason; None without a cause."""
+    """Return the most frequent cause for a column or a reason; None if no cause is known."""
     causes = counts.causes.get(about)
     return causes.most_common(1)[0][0] if causes else None
 
 
 def slower_way(counts: StreamCounts) -> Doubt | None:
-    """Return the doubt about records that took the slower way; None if they are few."""
+    """Return the doubt about records that were converted in the slower way; None if few were."""
     causes = counts.noted(CAREFUL_WAY)
     records = counts.read - counts.filtered - counts.unmapped
     if causes.total() < _LEAST_SLOW_RECORDS or causes.total() <= records * _SLOW_RATIO:
@@ -218,7 +221,8 @@ class Advice(msgspec.Struct, frozen=True):
     Attributes:
         reason: A key of `REASONS`.
         hints: The probable causes in streams, with what to do.
-        says_all: Whether there is a hint for each stream that has the reason.
+        says_all: Whether there is a hint for each stream that has the reason. Then the hints say
+            what to do, and the meaning of the reason is shortened.
     """
 
     reason: str

@@ -20,11 +20,11 @@ class RunKind(NamedTuple):
             have sent the events of these records, and the setting `timezone` applies to them.
         writes_state: Whether the run writes STATE, so that the source continues after this run.
         fixed_settings: Settings whose values the kind decides.
-        left_in_store: Reasons for which a record keeps the dead letter that it came from. Such a
-            record counts as not replayed.
-        renamed_reasons: The reason that replaces a reason in this kind, by the replaced reason. An
-            event of the source is only left untried if the API refused it before, so its dead
-            letter says `refused_by_api`.
+        left_in_store: If a record is rejected for one of these reasons, the dead letter from which
+            it came stays in the store as it is. The record counts as not replayed.
+        renamed_reasons: The reasons that this kind of run replaces by others. If the records come
+            from the user's source, an event is `not_tried` only if the API refused it before. So
+            its dead letter keeps the reason `refused_by_api`.
     """
 
     name: str
@@ -41,7 +41,7 @@ CANARY_RUN = RunKind("canary", writes_state=False)
 REPLAY_RUN = RunKind(
     "replay",
     reads_source=False,
-    # A replay reaches its end, even if it rejects all dead letters.
+    # A replay must reach its end, even if it rejects all dead letters.
     fixed_settings={"max_dead_letter_percent": 100, "on_rejection": "dead_letter"},
     left_in_store=frozenset(code for code, reason in REASONS.items() if reason.is_kept),
     # The time window of such an event closed while the run waited. No other replay can send it.

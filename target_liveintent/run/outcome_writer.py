@@ -13,13 +13,14 @@ from target_liveintent.store.deduplication import Claim
 
 _T = TypeVar("_T")
 _LONGEST_ANSWER_SECONDS = 5.0
-"""After a slow answer, the pause is no longer than this. The run may only have been suspended, and
-it must renew its reservations before it sends more."""
+"""The run makes a pause after an answer of the store: the pause is as long as the answer took, but
+not longer than this number of seconds. A very late answer may only mean that the run was suspended.
+Then the run must renew its reservations soon, because it sends nothing before."""
 _WRITE_SECONDS = 0.5
-"""How often the store writes the new outcomes."""
+"""Seconds between two writes of the new outcomes; more if the store answers slowly."""
 _MOST_UNWRITTEN = 8_000
-"""How many outcomes may wait in memory. To write many together saves time: a database writes whole
-pages, and the keys of events in random order are each on another page."""
+"""When this many outcomes wait in memory, they are written at once. To write many together saves
+time: a database writes whole pages, and of many keys, some are on the same page."""
 _LETTER_OUTCOMES = 4
 """A dead letter counts as this number of outcomes, because it takes more memory."""
 
@@ -27,13 +28,13 @@ _LETTER_OUTCOMES = 4
 class Outcomes(Protocol):
     """Keeps the outcome of each record, and knows what was delivered before.
 
-    `RunStore` keeps outcomes in the store, `DryStore` nowhere, and a task of Spark in files.
-    `claim`, `write` and `release` write what was noted before; they raise a `StorageError`.
+    `RunStore` keeps outcomes in the store, and `DryStore` nowhere. A task of Spark keeps them in a
+    table, too. Only `claim`, `write` and `release` ask the store, and can raise a `StorageError`.
     """
 
     @property
     def reserved_until(self) -> float:
-        """Until when the reservations are surely valid (`Clock.since_boot`). Threads read this."""
+        """Until when the reservations are valid for sure, by `Clock.since_boot`."""
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
         """Reserve the events of batches, by number, and find events that were sent before."""
@@ -54,9 +55,10 @@ class Outcomes(Protocol):
         is_last: bool,
         has_outcomes: bool = True,
     ) -> None:
-        """Note which events of a batch the API has confirmed, and whether the batch is done.
+        """Note which events of a batch the API has confirmed.
 
-        Without `has_outcomes`, the other events of a batch that is done wait for a later run.
+        With `is_last`, the batch is finished. If events of a finished batch have no outcome
+        (`has_outcomes` is False), they wait for a later run.
         """
 
     def reject(self, rejection: Rejection, read_at: float) -> None:
@@ -66,12 +68,13 @@ class Outcomes(Protocol):
         """Note a record that is read now, and that the map does not send."""
 
     def write(self, *, before_state: bool = False) -> None:
-        """Write what was noted; before a STATE, check that nothing of the run was lost."""
+        """Write what was noted; before a STATE, check that the store has lost nothing."""
 
     def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
         """Write what was noted, and end the reservations of the run.
 
-        `unsettled` are batches without an outcome that the run has not reserved.
+        `unsettled` has the events that have no outcome and are not reserved, by the number of their
+        batch. These events wait for a later run.
         """
 
 
@@ -88,7 +91,7 @@ class OutcomeWriter:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more outcomes should wait in memory."""
+        """Whether so many outcomes wait in memory that they must be written now."""
         return self._unwritten >= _MOST_UNWRITTEN
 
     @property
@@ -98,14 +101,17 @@ class OutcomeWriter:
         return self.is_full or passed >= max(_WRITE_SECONDS, self._answer_seconds)
 
     @property
-    def is_rested(self) -> bool:
-        """Whether the run can ask now and still wait for the store less than half of the time."""
+    def has_paused(self) -> bool:
+        """Whether the last answer of the store came at least as long ago as it took.
+
+        If the run asks only then, it spends less than half of the time with waiting for the store.
+        """
         return self._clock.monotonic() - self._asked_at >= self._answer_seconds
 
     def settle(self, result: BatchResult, *, has_outcomes: bool) -> None:
         """Note the result of a batch.
 
-        `has_outcomes` says that each event of a batch that is done has an outcome.
+        If the batch is finished, `has_outcomes` says whether each of its events has an outcome.
         """
         self._unwritten += len(result.delivered)
         batch = result.batch

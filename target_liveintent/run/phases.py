@@ -11,11 +11,12 @@ class Phase(enum.Enum):
     READING = "reading"
     """The run reads records."""
     ENDING = "ending"
-    """The input has ended, or a signal has stopped it. The run sends what was read."""
+    """The input has ended, or a signal or the setting `limit` has ended the reading. The run sends
+    what was read."""
     FAILED = "failed"
     """The run has failed, but delivery and the store still work. The run sends what was read."""
     GIVEN_UP = "given up"
-    """Delivery or the store has failed. The run sends nothing more, and keeps known results."""
+    """Delivery or the store has failed. The run sends nothing more, and notes the known results."""
     CLOSED = "closed"
     """The run has ended its reservations, and does nothing more."""
 
@@ -35,10 +36,10 @@ HAS_FAILED = frozenset({Phase.FAILED, Phase.GIVEN_UP})
 
 
 def next_phase(now: Phase, then: Phase) -> Phase:
-    """Return the phase `then`, which a run enters.
+    """Return the phase `then`, if a run may enter it after the phase `now`.
 
     Raises:
-        ValueError: If `then` cannot follow the present phase, which is a bug.
+        ValueError: If `then` cannot follow `now`, which is a bug.
     """
     if then not in NEXT_PHASES[now]:
         msg = f"a run that is {now.value} cannot become {then.value}"

@@ -11,19 +11,20 @@ from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 
 _REDRAW_SECONDS = 0.5
-"""Seconds between two drawings of the live line. A busy run updates it more often, and a rate over
-a few milliseconds would be random."""
+"""The live line is not drawn more often than once in this number of seconds, because a rate over a
+few milliseconds would be random."""
 _WAIT_INTERVAL_SECONDS = 60.0
-"""Seconds between two lines about a wait."""
+"""Seconds between two log lines about a wait."""
 _LASTING_SECONDS = 5.0
-"""Seconds after which a wait for another run is worth a line; most end sooner."""
+"""If a run has waited for another run for this number of seconds, the log says so. Most waits end
+sooner."""
 
 
 class Progress:
-    """Shows how far a run is while it is running, but not a short run, which needs no progress.
+    """Shows how far a run is while it is running.
 
-    The interval is the number of seconds between two log lines. On a terminal, a live line replaces
-    them.
+    `interval` is the number of seconds between two log lines, and before the first one. On a
+    terminal, a live line replaces the log lines.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Progress:
         self._delivered = 0
 
     def update(self, counts: RunCounts, status: DeliveryStatus) -> None:
-        """Show the progress or a long wait if it is time to; called about once a second."""
+        """Show the progress or a long wait, if it is time to; called at least once a second."""
         now = self._clock.monotonic()
         if now >= self._next_wait:
             self._show_wait(status, counts.elsewhere, now)
@@ -50,7 +51,7 @@ class Progress:
         pace = "" if status.rate is None else f", {status.rate:,.2f} requests/s at most"
         words = (
             f"{total.read:,} read, {total.delivered:,} delivered ({rate:,.0f}/s),"
-            f" {total.rejected.total():,} rejected, {status.batches} in flight"
+            f" {total.rejected.total():,} rejected, {status.batches} batches in flight"
             f" ({status.waiting} waiting), {counts.retries:,} retries{pace}"
         )
         self._shown_at, self._delivered = now, total.delivered
@@ -72,11 +73,11 @@ class Progress:
     def _show_wait(
         self, status: DeliveryStatus, elsewhere: ReservedByOther | None, now: float
     ) -> None:
-        """Log why the run waits, at the first wait and once a minute then."""
+        """If the run waits, log why; this is not called again for a minute then."""
         level = logging.INFO
         if status.fault is not None and status.waiting:
             level = logging.WARNING
-            seconds = max(1, round(now - status.since))  # The first second is over soon.
+            seconds = max(1, round(now - status.since))  # (Never "for 0 s".)
             words = (
                 f"the API has accepted nothing for {seconds} s: {status.fault}. When this time"
                 " reaches max_retry_seconds, the run fails"

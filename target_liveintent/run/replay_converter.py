@@ -20,10 +20,11 @@ from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.remarks import UnusableCause
 from target_liveintent.settings import Account, EventDefaults
 
-_JUDGED_AGAIN = "event_too_old"
-"""An event with this reason is sent if its window is open by the settings of the replay."""
+_TOO_OLD = "event_too_old"
+"""A dead letter with this reason is sent if its event is not too old with the settings of the
+replay: `default_source` may be `offline` now."""
 LETTER_COLUMNS = frozenset(IDENTITY_COLUMNS)
-"""The columns of dead letters that identify a person; they need no map."""
+"""The columns of a dead letter that count as mapped, although a replay applies no stream map."""
 _NOT_KEPT = Unusable(UnusableCause("not_kept"))
 
 
@@ -85,7 +86,7 @@ class ReplayConverter(RecordConverter):
             return "expired"
         code = str(record.get("reason"))
         reason = REASONS.get(code)
-        if reason is None or reason.replayed or code == _JUDGED_AGAIN:
+        if reason is None or reason.replayed or code == _TOO_OLD:
             return None
         return None if self._choice.unconfirmed and code in MAY_HAVE_COUNTED else code
 
@@ -95,13 +96,13 @@ class ReplayConverter(RecordConverter):
             return False
         account = self._account
         ours: dict[str, Any] = {"customer_id": account.customer_id, "api_host": account.host}
-        if positive_integer(record.get("pixel_id")) is None:  # The pixel of the setting is used.
+        if positive_integer(record.get("pixel_id")) is None:  # The event gets the setting's pixel.
             ours["pixel_id"] = self._events.pixel_id
         return any(named.get(name) not in (None, value) for name, value in ours.items())
 
 
 def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:
-    """Return the hashes of the person of a dead letter that the event itself does not have.
+    """Return those hashes of a dead letter's person that are not in the event itself.
 
     Return None if these hashes are unknown, because the address could not be read, or because
     somebody edited the dead letter.
@@ -117,15 +118,17 @@ def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:
 
 
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a dead letter, without scrubbed texts that nobody has edited since.
+    """Return the columns of a dead letter that a replay sends.
 
-    A scrubbed column that an event needs becomes unusable, so that no setting fills the column.
+    If addresses were removed from the text of a column (`scrubbed`), the column is left out, unless
+    somebody has edited the text since. If the event needs the column, it becomes unusable instead,
+    so that no setting fills the column.
     """
     scrubbed = record.get("scrubbed")
     written = scrubbed if isinstance(scrubbed, dict) else {}
     columns = {}
     for name, value in record.items():
-        if value is None:  # A table of dead letters has all columns.
+        if value is None:  # (Dead letters from a table have each column.)
             continue
         if name not in written or value != written[name]:
             columns[name] = value

@@ -1,7 +1,9 @@
-"""The main loop of a run, which gives each record its outcome, and then writes STATE.
+"""The path of the records through a run: from their conversion to their outcomes and to STATE.
 
-The loop runs on the main thread. A conversion goes into a batch; the events of a full batch are
-reserved in the store and handed to delivery; the result of the batch gives each event its outcome.
+All of this happens on the main thread. Each event goes into the batch of its stream. When the batch
+is full, or when `flush_interval_seconds` have passed, the run reserves the events of the batch in
+the store, and gives the batch to delivery. The result of the batch has the outcome of each event. A
+STATE is written when all records before it have their outcomes.
 """
 
 from __future__ import annotations
@@ -28,23 +30,26 @@ from target_liveintent.settings import RunSettings
 from target_liveintent.store.deduplication import Claim
 
 TICK = 1.0
-"""The most seconds between two checks of what is due."""
+"""Seconds between two checks of what is due, such as a batch to send, a STATE, or a signal."""
 _ROOM_SECONDS = 0.05
-"""Seconds between two checks whether delivery has room. After a fault, delivery has room for more
-batches, although no result has come."""
+"""While delivery is full, the run checks after this number of seconds whether delivery takes a
+further batch. After a fault, it takes more batches even if no result has come."""
 _RESERVED_AT_ONCE = 8
-"""The number of full batches about which the run asks the store at once. One transaction costs less
-than several."""
+"""When this many batches are full, the run reserves their events in one transaction, which costs
+less than several. If no batch is in flight, the run does not wait for so many batches."""
 _MOST_FULL = 16
-"""With this number of full batches, the run asks the store even if answers take long (50 ms)."""
+"""When this many batches are full, the run reserves their events at once. With fewer, it first
+waits if the last answer of the store took long (such as 50 ms)."""
 _MOST_WAITING = 64
-"""If more batches wait for the outcome of equal events, the run reads no further records."""
+"""If more batches than this wait because this or another run is sending the same events, the run
+reads no further records until it has the outcomes."""
 _FAILED_GRACE_SECONDS = 5.0
-"""Seconds for which a run that has failed waits for requests in flight."""
+"""After delivery or the store has failed, the run waits for at most this number of seconds for the
+answers to its last requests."""
 
 
 class RunParts(NamedTuple):
-    """What a run uses. Without `write_state`, an engine such as Spark keeps its own progress."""
+    """What a run uses. `write_state` does nothing if the engine (Spark) keeps its own progress."""
 
     clock: Clock
     delivery: DeliveryPool
@@ -118,12 +123,12 @@ class Run:
             self.submit(stream)
         self._limit.take()
         if self._limit.is_reached():
-            self._send_all()  # What was sent before, or is too old, does not count for the limit.
+            self._send_all()  # Events that were sent before, or are too old, do not count.
         if self._limit.is_reached():
             self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection, read_at: float) -> None:
-        """Count a record that is not sent, and write a dead letter if its reason demands one."""
+        """Count a record that is not sent, and note its dead letter if its reason demands one."""
         counts, kind = self.counts.of(stream), self.counts.kind
         if renamed := kind.renamed_reasons.get(rejection.reason):
             rejection = msgspec.structs.replace(rejection, reason=renamed)
@@ -146,10 +151,10 @@ class Run:
     def submit(self, stream: str) -> None:
         """Close a stream's batch; its events are sent once they are reserved and there is room."""
         self._batches.close(stream)
-        # A store may answer slowly. So the run waits for it less than half of the time, unless many
-        # batches are full.
+        # A store may answer slowly. The run spends less than half of its time with waiting for the
+        # store, unless many batches are full.
         enough = _RESERVED_AT_ONCE if self._delivery.in_flight else 1
-        if len(self._batches.full) >= (enough if self._writer.is_rested else _MOST_FULL):
+        if len(self._batches.full) >= (enough if self._writer.has_paused else _MOST_FULL):
             self._reserve()
         self._hand_over()
         if len(self._batches.waiting) > _MOST_WAITING:
@@ -177,7 +182,7 @@ class Run:
         self.counts.elsewhere = self._reserved_elsewhere(claims.values())
 
     def _reserved_elsewhere(self, claims: Iterable[Claim]) -> ReservedByOther | None:
-        """Return the events that wait now because another run has reserved them."""
+        """Return how many events wait, and for which other run; None if for no other run."""
         run_ids = [claim.other_run for claim in claims if claim.other_run is not None]
         if not run_ids:
             return None
@@ -187,7 +192,7 @@ class Run:
         return ReservedByOther(events, run_ids[0], since)
 
     def _hand_over(self) -> None:
-        """Give delivery the batches that are reserved; while it is full, do what is due."""
+        """Give delivery the reserved batches; while delivery is full, do what is due."""
         next_check = self._clock.monotonic() + TICK  # (`tick` has its own check, and does more.)
         while self._batches.reserved:
             while self._delivery.full:
@@ -200,12 +205,12 @@ class Run:
             self._delivery.submit(self._batches.reserved.popleft())
 
     def _join(self) -> None:
-        """Wait until no event is in flight or waits for the outcome of an equal event."""
+        """Send all closed batches, and wait until each of their events has an outcome."""
         while True:
             self._reserve()
             self._hand_over()
             if self._batches.waiting and not self._delivery.in_flight:
-                self._settle_one(TICK)  # Another run has these events. A signal ends the wait.
+                self._settle_one(TICK)  # Another run is sending the events. A signal ends the wait.
             self._delivery.drain()
             self._check_due()
             while self._delivery.in_flight:
@@ -236,21 +241,21 @@ class Run:
     # Results
 
     def _collect(self) -> None:
-        """Settle the results that delivery has, and write outcomes if it is time."""
+        """Take the results that delivery has, and write the outcomes if it is time."""
         while self._settle_one(0.0):
             pass
         if self._phase in SENDS and self._writer.is_due:
             self._writer.write()
 
     def _settle_within(self, seconds: float) -> None:
-        """Settle results until the time is up, a signal comes, or no batch is in flight."""
+        """Take results until the time is up, a signal comes, or no batch is in flight."""
         end = self._clock.monotonic() + seconds
         while self._delivery.in_flight and (left := end - self._clock.monotonic()) > 0:
             if not self._settle_one(left):
                 break
 
     def _settle_one(self, seconds: float) -> bool:
-        """Settle a result of a batch; return False if there was none in time."""
+        """Take a result of delivery, and note its outcomes; return False if none came in time."""
         result = self._delivery.take(seconds)
         if result is None:
             return False
@@ -262,7 +267,7 @@ class Run:
         counts.partly_answered += len(result.delivered) - len(result.confirmed)
         events = [conversion.event for conversion in result.delivered]
         counts.deliver(result.batch.stream, events, result.sent_at)
-        # The first rejection ends the run, so that rejected events have no outcome.
+        # With the setting on_rejection=fail, rejected events end the run and get no outcome.
         ends_run = self._fails_on_rejection and bool(result.undelivered)
         self._writer.settle(result, has_outcomes=result.failure is None and not ends_run)
         if result.is_last:
@@ -270,10 +275,13 @@ class Run:
         return True
 
     def _conclude(self, result: BatchResult) -> None:
-        """Finish a batch, and give its undelivered events their outcome; raise its failure."""
+        """Finish a batch, and give its undelivered events their outcome.
+
+        If the delivery of the batch has failed, raise this failure.
+        """
         if result.failure is not None:
-            # The search for bad events was cut short, so it proves nothing about refused events.
-            # The batch stays unfinished, so it holds back later STATEs.
+            # The search for bad events did not end, so refused events may be good. The batch stays
+            # unfinished, so it holds back later STATEs.
             if self._phase in SENDS:
                 raise result.failure
             return
@@ -315,12 +323,13 @@ class Run:
         self._close()
 
     def abandon(self, failure: BaseException) -> None:
-        """End a failed run: settle the batches that can be settled, and write a correct STATE.
+        """End a failed run, and write the newest STATE whose records all have their outcomes.
 
-        If delivery and the store still work, deliver what was read before the failure.
+        If delivery and the store still work, first deliver what was read before the failure.
+        Otherwise, only wait for the requests in flight.
 
         Raises:
-            Exception: If there is a second failure.
+            Exception: If the end fails as well.
         """
         if self._phase is Phase.CLOSED:
             return  # Each record has its outcome.

@@ -3,9 +3,9 @@
 A STATE is written after everything before it is durable. Two things can prevent this: a batch
 without an outcome (`StateGate`), and dead letters that may fail the run (`StatePublisher`).
 
-Batches are numbered as they are opened. Every record read before a STATE is in a batch with a
-smaller number than the next batch to be opened, or has its outcome already. So a STATE may be
-written once all batches with smaller numbers than this next batch are finished.
+Batches are numbered in the order in which they are opened. When a STATE is read, each record before
+it has its outcome already, or is in a batch that was opened before. So the STATE may be written
+when all batches with a smaller number than the next batch are finished.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ class StateGate:
 
     def __init__(self) -> None:
         self._next = 0
-        self._unfinished: dict[int, int] = {}  # Places among the batches, by number.
+        self._unfinished: dict[int, int] = {}  # By number: the oldest batch it belongs to.
         self._held: deque[tuple[int, str]] = deque()
         self._written: str | None = None
 
     def open_batch(self, beside: int | None = None) -> int:
-        """Return the number of a new batch. It holds back the same STATEs as the batch `beside`."""
+        """Return the number of a new batch.
+
+        If the new batch is a part of the batch `beside`, it holds back the same STATEs.
+        """
         number = self._next
         self._next += 1
         self._unfinished[number] = number if beside is None else self._unfinished[beside]
@@ -52,7 +55,10 @@ class StateGate:
         return bool(self._held)
 
     def due(self) -> str | None:
-        """Return the newest STATE that may be written; None if it equals the last one returned."""
+        """Return the newest STATE that may be written.
+
+        The result is None if there is none, or if it equals the last one that was returned.
+        """
         oldest = min((self._next, *self._unfinished.values()))
         state = None
         while self._held and self._held[0][0] <= oldest:

@@ -1,6 +1,7 @@
 """What stops a run: a signal, the setting `limit`, and too many rejected records.
 
-After a signal, the process must end within 20 seconds. The end of a run takes one or two of them.
+After a signal, the process must end within 20 seconds. The last steps of a run take one or two of
+these seconds.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from target_liveintent.run.counts import ReservedByOther, RunCounts, StreamCount
 from target_liveintent.run.doubts import what_to_do
 
 STOP_RETRY_SECONDS = 5.0
-"""Seconds after a signal for which a run still retries, and waits for another run's events."""
+"""For this number of seconds after a signal, a run still sends requests again, and waits for events
+that another run is sending."""
 STOP_GRACE_SECONDS = 17.0
-"""Seconds after a signal for which a run waits for requests in flight."""
+"""For this number of seconds after a signal, a run waits for requests in flight."""
 _LEAST_RECORDS_TO_FAIL = 100
 """From this number of records on, the share of dead letters can fail a run at its end."""
 _LEAST_RECORDS_AT_STATE = 1_000
-"""From this number of records on, the share can fail a run before a STATE. A few bad rows at the
-start say little about a run."""
+"""From this number of records on, the share of dead letters can fail a run before a STATE. A few
+bad rows at the start say little about a run."""
 _LEAST_LOST_TO_FAIL = 10
-"""A run that delivers nothing fails if it has at least this number of dead letters."""
+"""A run that delivers nothing fails if it has at least this number of dead letters that
+`RunCounts.lost` counts."""
 _UNLIMITED_PERCENT = 100
 """The value of `max_dead_letter_percent` that turns off both rules about dead letters."""
 
@@ -38,7 +41,7 @@ class StopRequest:
         return self._requested_at is not None
 
     def make(self, now: float) -> None:
-        """Ask the run to stop. Safe in a signal handler: it takes no lock."""
+        """Ask the run to stop. A signal handler may call this, as it acquires no lock."""
         if self._requested_at is None:
             self._requested_at = now
 
@@ -47,7 +50,7 @@ class StopRequest:
         return 0.0 if self._requested_at is None else now - self._requested_at
 
     def retry_seconds(self, now: float) -> float:
-        """Return for how many seconds delivery may still retry; at 0 or below, for none."""
+        """Return for how many more seconds delivery may retry; 0 or less: no longer."""
         return STOP_RETRY_SECONDS - self.seconds(now)
 
     def failure(
@@ -58,7 +61,7 @@ class StopRequest:
         Args:
             now: The present time, in monotonic seconds.
             in_flight: How many batches are being sent.
-            elsewhere: The events that wait for another run, or None.
+            elsewhere: The events that wait while another run sends them, or None.
         """
         if elsewhere is not None and not in_flight:
             grace = STOP_RETRY_SECONDS
@@ -81,7 +84,7 @@ class EventLimit:
         self._remaining = limit or 0
 
     def is_reached(self) -> bool:
-        """Return whether as many events were sent as the limit says."""
+        """Return whether the run may send no more events."""
         return self.exists and self._remaining == 0
 
     def take(self) -> None:

@@ -15,7 +15,7 @@ def warnings_at_start(
     store: RunStore, settings: StoreSettings, kind: RunKind, now: float
 ) -> Iterator[str]:
     """Yield what a user should know about the store before a run of a kind sends anything."""
-    if store.database.was_empty_file:  # (Others create such a file first, to set its mode.)
+    if store.database.was_empty_file:  # (A user may have created it, to set its mode.)
         yield (
             f"the file of the store, '{settings.place}', exists but is empty, so the run begins a"
             " new store. If the file had content before, stop this run and restore a backup."

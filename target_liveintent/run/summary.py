@@ -57,7 +57,7 @@ def _outcomes(counts: StreamCounts, *, dry_run: bool) -> str:
 
 
 def _left_out(counts: StreamCounts) -> Counter[str]:
-    """Return how many values were left out of events, by what the summary calls them."""
+    """Return how many values events lack, by the words in the summary, such as `ip empty`."""
     left_out = Counter({f"{name} empty": n for name, n in counts.noted(COLUMN_EMPTY).items()})
     left_out += counts.noted(COLUMN_UNUSABLE)
     if conflicts := counts.noted(HASH_CONFLICT).total():
@@ -78,7 +78,7 @@ def warnings(
 ) -> Iterator[str]:
     """Yield what may be wrong with a run, given some of its settings.
 
-    With None as `timezone`, nothing is said of this setting.
+    If `timezone` is None, there is no warning about this setting.
     """
     for stream, stream_counts in counts.streams.items():
         yield from _lost(stream, stream_counts)
@@ -91,18 +91,19 @@ def warnings(
     if counts.unproven:
         yield (
             f"the API refused {counted(counts.unproven, 'event')} when there were no later events"
-            " left to compare them with, so the cause may be in the events or in the settings. They"
-            " became dead letters. If they look right, check pixel_id, then replay them; if you"
-            " correct pixel_id, with --other-accounts, because they still belong to the old pixel"
+            " to compare them with. So the cause may be in the events or in the settings. The"
+            " events became dead letters. If they look right, check pixel_id, and replay the dead"
+            " letters. If you correct pixel_id, replay them with --other-accounts, because they"
+            " still belong to the old pixel"
         )
 
 
 def _lost(stream: str, counts: StreamCounts) -> Iterator[str]:
-    """Yield how many records of a stream were lost, for each reason that is not usual."""
+    """Yield how many records of a stream were lost, for each reason that good runs do not have."""
     lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
     lost |= {reason: n for reason, n in counts.not_replayed.items() if reason == "not_tried"}
     without_consent = counts.dropped["no_consent"]
-    # Consent is judged before all other reasons except these.
+    # Consent is checked before all other reasons except these.
     unjudged = counts.filtered + counts.unmapped
     unjudged += counts.rejected["mapping_failed"] + counts.dropped["deleted"]
     if without_consent >= _LEAST_DROPPED_TO_WARN and counts.read == unjudged + without_consent:
@@ -115,7 +116,7 @@ def _lost(stream: str, counts: StreamCounts) -> Iterator[str]:
 
 
 def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
-    """Warn if `timezone` has no effect on any stream. Before a replay, another run has warned."""
+    """Warn if `timezone` has no effect on any stream; before a replay, another run has warned."""
     streams = counts.streams
     is_used = any(figures.noted(LOCAL_TIME) for figures in streams.values())
     if is_used or not counts.kind.reads_source:

@@ -130,7 +130,7 @@ def test_progress_and_metrics_follow_a_run(
     assert (caplog.messages, path.exists()) == ([], False)
     clock.now += 60
     reports.progress(RunCounts(), STATUS)
-    assert "4 in flight (1 waiting)" in caplog.text
+    assert "4 batches in flight (1 waiting)" in caplog.text
     shown = path.read_text()
     for gauge in ("in_flight 4.0", "window 5.0", "rate 1.5", "success 0.0", "ended_at 0.0"):
         assert f"target_liveintent_{gauge}\n" in shown
@@ -161,7 +161,7 @@ def test_a_terminal_shows_a_live_line() -> None:
         while more := os.read(screen, 1_000):
             shown += more
     os.close(screen)
-    assert b"4 in flight (1 waiting)" in shown
+    assert b"4 batches in flight (1 waiting)" in shown
     assert b"requests/s at most" not in shown  # The line is cut where the terminal ends.
     assert shown.endswith(b"\r")
     assert shown.split(b"\r")[-2].isspace()

@@ -412,9 +412,9 @@ def test_the_advice_names_streams_that_take_the_slower_way() -> None:
     report = Situation({**orders(read=300, delivered=300, remarks=slow), "few": times()}).report
     assert list(summary.warnings(report)) == []
     (line,) = summary.advice(report, None)
-    assert line.startswith("orders: 200 of 300 records took the slower way, which costs speed")
+    assert line.startswith("orders: 200 of 300 records were converted in the slower way")
     assert line.endswith(
-        "most often because the column currency has an unusual value or is missing"
+        "The most frequent cause: the column currency has an unusual value or is missing"
     )
 
 

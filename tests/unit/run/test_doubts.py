@@ -290,8 +290,8 @@ def test_times_out_of_range(old: int, future: int, read: int, *, warns: bool) ->
     for _ in range(future):
         counts.reject(rejection(order(event_time="2031-01-31")))
     said = (
-        f"{old + future} of {read} records are too old or in the future, such as a value of the"
-        " form 9999-99-99 99:99. A first run"
+        f"{old + future} of {read} records have an event time that is too old or in the future,"
+        " such as a value of the form 9999-99-99 99:99. In a first run"
     )
     assert [one[: len(said)] for one in words_of(counts)] == [said] * warns
 
@@ -389,14 +389,14 @@ def test_advice_for_several_streams() -> None:
         pytest.param(
             {"ip": 90, "expression": 120},
             2_000,
-            "else, most often because an expression of the map fails",
+            "the same result. The most frequent cause: an expression of the map fails",
             id="an expression",
         ),
-        pytest.param({"chance": 200}, 200, "because the map uses rand or randint", id="chance"),
+        pytest.param({"chance": 200}, 200, "cause: the map uses rand or randint", id="chance"),
         pytest.param(
             {"ip": 101},
             1_000,
-            "because the column ip has an unusual value or is missing",
+            "cause: the column ip has an unusual value or is missing",
             id="a column",
         ),
     ],

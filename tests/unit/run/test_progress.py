@@ -34,7 +34,7 @@ def test_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
         clock.now += 1
         status = STATUS._replace(rate=4.56789) if second == 120 else STATUS
         progress.update(report(1_000 * second), status)
-    rest = "2 rejected, 4 in flight (1 waiting), 3 retries"
+    rest = "2 rejected, 4 batches in flight (1 waiting), 3 retries"
     assert caplog.messages == [
         f"so far: 60,007 read, 60,000 delivered (1,000/s), {rest}",
         f"so far: 120,007 read, 120,000 delivered (1,000/s), {rest}, 4.57 requests/s at most",

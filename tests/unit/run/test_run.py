@@ -103,7 +103,7 @@ def test_what_delivery_counts() -> None:
     assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (6, 2, 4, 1)
     assert "6 requests, 2 retries, 4 throttled" in list(summary.summary_lines(counts))[-1]
     *_, unproven = summary.warnings(counts)
-    assert unproven.startswith("the API refused 1 event when there were no later events left")
+    assert unproven.startswith("the API refused 1 event when there were no later events to compare")
 
 
 def test_a_run_warns_once_of_what_it_assumes_of_a_200() -> None:
