@@ -190,7 +190,8 @@ class RunCounts:
         self._delivered: dict[str, tuple[list[Event], list[float]]] = {}
         self._uncounted = 0
         self.requests = self.retries = self.throttled = 0
-        self.unproven = 0  # Refused events that could be compared with no other event at the end.
+        # Refused events that could not be compared with later events, because there were none.
+        self.unproven = 0
         # Delivered events that no 204 confirmed: a 200 named other events of their requests.
         self.partly_answered = 0
         # Dead letters of events that the API refused before, and that were not delivered now.

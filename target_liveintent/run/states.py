@@ -114,7 +114,7 @@ class StatePublisher:
         self._is_open = False
 
     def begin_end(self) -> None:
-        """Check the dead letters as at the end of a run from now on."""
+        """From now on, check the dead letters by the rules for the end of a run."""
         self._letter_check = DeadLetterCheck.AT_END
 
     def publish_last(self) -> None:

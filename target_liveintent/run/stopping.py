@@ -84,7 +84,7 @@ class EventLimit:
         self._remaining = limit or 0
 
     def is_reached(self) -> bool:
-        """Return whether the run may send no more events."""
+        """Return whether as many events were sent as the limit says."""
         return self.exists and self._remaining == 0
 
     def take(self) -> None:

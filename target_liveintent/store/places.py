@@ -100,7 +100,7 @@ class PlaceCounts:
         return bool(self._changed)
 
     def arrive(self, read_at: float, events: Sequence[Event]) -> None:
-        """Count events that LiveIntent has, which a run first read at a Unix time."""
+        """Count events that LiveIntent has; `read_at` is when a run first read them (Unix time)."""
         quarter, without_value = quarter_of(read_at), len(events)
         for currency, amount in amounts_of(events).items():
             if currency:

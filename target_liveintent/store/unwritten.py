@@ -73,9 +73,9 @@ class Unwritten:
             self.letters.pop(key, None)
 
     def drop_letter(self, key: LetterKey, reason: str) -> None:
-        """Note that a replay drops a dead letter, and that its event counts elsewhere from now on.
+        """Note that a replay drops a dead letter for a reason.
 
-        With some reasons, the event does not count anywhere.
+        By this reason, the event counts as left out or as lost from now on, or does not count.
         """
         self.remove_letters([key])
         if reason in LEFT_OUT_REASONS:
@@ -88,10 +88,10 @@ class Unwritten:
         return [key for key in letters if key not in self.letters and key not in self._deleted]
 
     def late_letters(self, account: Account) -> list[LetterKey]:
-        """Return the keys of dead letters that delivered events may have since they were reserved.
+        """Return the keys of dead letters that another run may have written for delivered events.
 
-        If the reservations of a run expire, another run may write dead letters of events that this
-        run delivers. (Letters that this run wrote itself are newer than the delivery, and stay.)
+        This can happen if the reservations of this run expire before the events are delivered.
+        (Letters that this run wrote itself are newer than the delivery, and stay.)
         """
         keys = (event_letter_keys(account, *event) for event in self.without_letters)
         return [key for pair in keys for key in pair if key not in self.letters]
