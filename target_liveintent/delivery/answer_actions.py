@@ -155,7 +155,7 @@ class AnswerActions:
             self._letter_refusals[letters].refuse()
             return None
         self._refusals.refuse(answered.newest, is_sample=answered.request.is_sample)
-        if not self._refusals.proves_wrong:
+        if not self._refusals.settings_are_wrong:
             return None
         if answered.input_has_ended and self._refusals.allows_unproven(self._queue.undecided):
             return None  # So few events are left that they may all be bad.

@@ -1,8 +1,8 @@
 """The rate limit that the API's answers show, and the rate that follows from it.
 
 After a cut, the rate is held until a request is accepted. Then it climbs to the refused rate, rests
-there, and climbs on, as TCP does (CUBIC). Climbs depend on time, but not on the number of answers,
-so clients that share a limit get equal rates.
+there, and climbs on, as TCP does (CUBIC). A climb depends on time, and not on the number of
+answers. So clients that share a limit get equal rates.
 """
 
 from __future__ import annotations
@@ -19,60 +19,68 @@ from target_liveintent.delivery.rate_phases import (
 )
 
 LEAST_CLIMB_SECONDS = 2.5
-"""The shortest climb. Shorter climbs lead to more refusals at a high limit."""
+"""A climb takes at least this many seconds. Shorter climbs would lead to more refusals at a high
+limit."""
 
 CLIMB_SECONDS_AT_ONE_PER_SECOND = 6.0
-"""The seconds of a climb to a limit of one request a second. The limit then refuses one request in
-five. Climbs to higher rates are shorter, by the square root of the rate."""
+"""A climb to a rate of one request a second takes this many seconds. A limit of one request a
+second then refuses about one request in five. A climb to another rate takes these seconds, divided
+by the square root of that rate."""
 
 CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND = 2.0
-"""The seconds by which each second of a `Retry-After` makes a climb longer, at a limit of at most
-one request a second. A refusal costs the time of the `Retry-After`, so refusals must be rarer. At a
-higher limit, a refusal costs more requests: see `MOST_TIMES_LONGER`."""
+"""Each second of a `Retry-After` makes the climb this many seconds longer, if the refused rate is
+at most one request a second. No request starts during a `Retry-After`, so refusals must be rarer.
+At a higher rate, even more seconds are added: see `MOST_TIMES_LONGER`."""
 
 MOST_TIMES_LONGER = 5.0
-"""The greatest factor for the extra seconds after a `Retry-After` at a higher limit; a smaller
-factor is the limit in requests a second. With longer climbs, a run that was refused by chance would
-be slow for a long time."""
+"""If the refused rate is more than one request a second, the seconds that a `Retry-After` adds to a
+climb are multiplied by this rate, but at most by this factor. With longer climbs, a run that was
+refused by chance would be slow for a long time."""
 
 RETRY_AFTER_REST_RATIO = 0.93
-"""The rate at which a climb rests after a `Retry-After`, relative to the refused rate. There, the
-random spread of starts hardly leads to refusals."""
+"""After a refusal with a `Retry-After`, the climb rests at this share of the refused rate. At this
+rate, requests are hardly ever refused because the times between starts are random."""
 
 KNOWN_CLIMBS = 3.0
-"""The time without a refusal after which the limit is forgotten, in lengths of a climb."""
+"""If this many times `RateLimit.climb_seconds` pass after the start of a climb, and the rate is not
+cut, the limit is forgotten."""
 
 LITTLE_USED_STARTS = 3
-"""If at most this number of requests started since the last cut, the next cut starts from the rate
-that was really used, because a `Retry-After` left no time for more requests."""
+"""If at most this many requests started since the last cut, the run may have used much less than
+the allowed rate, for example because it had to wait for a `Retry-After`. The next cut then sets the
+rate to just below the used rate, if this is lower than a usual cut."""
 
 RETRY_AFTER_START_RATIO = 0.55
-"""The least rate after a cut, relative to the rate at which the climb rests, if there were few
-starts (`LITTLE_USED_STARTS`) and a `Retry-After`. No request could start during the `Retry-After`,
-so the used rate may be far below the limit."""
+"""If a refusal with a `Retry-After` follows few starts (`LITTLE_USED_STARTS`), the new rate need
+not be as low as the used rate: this share of the mean of the used and the refused rate is low
+enough. No request could start during an earlier `Retry-After`, so the used rate may be far below
+the limit. """
 
 LEAST_RATE_PER_SECOND = 1 / 60
-"""The least rate while some requests are accepted. A lower limit would need hours to be noticed."""
+"""If the API accepted a request since the last cut, the next cut leaves at least this rate. To find
+a lower limit would take hours."""
 
 LEAST_MEASURED_SECONDS = 0.001
-"""A rate that is measured over a shorter time depends on the resolution of the clock."""
+"""A rate is measured over at least this time. Over a shorter time, it would depend on the
+resolution of the clock."""
 
 ACCEPTED_TO_END_SEARCH = 2
-"""The number of accepted requests after a cut that ends the search for the limit. If other clients
-share the limit, the API may accept a single request although the rate is too high."""
+"""After this many accepted requests since the last cut, the search for the limit ends. A single one
+is not enough: if other clients share the limit, the API may accept a request although the rate is
+too high."""
 
 
 class RateLimit(NamedTuple):
-    """The rate since a cut, as a curve.
+    """The rate since a cut, as a curve. Rates are in requests a second.
 
     Attributes:
-        refused: The requests a second that were refused, or a lower rate at which a climb rests.
-        start: The requests a second after the cut.
-        climbs_since: When the climb began; infinite before that.
-        climb_seconds: How long the climb takes.
+        rest: The rate to which the rate climbs, and where it rests: the refused rate, or less.
+        start: The rate right after the cut.
+        climbs_since: When the climb began; infinite while the rate is held.
+        climb_seconds: How long the climb from `start` to `rest` takes.
     """
 
-    refused: float
+    rest: float
     start: float
     climbs_since: float
     climb_seconds: float
@@ -81,7 +89,10 @@ class RateLimit(NamedTuple):
     def cut(
         cls, refused: float, start: float, climbs_since: float, retry_after: float = 0.0
     ) -> RateLimit:
-        """Return the limit after a cut, or after a probe."""
+        """Return the curve after a refusal with this `Retry-After`, in seconds, or after a probe.
+
+        The rates `refused` and `start` are in requests a second.
+        """
         seconds = max(LEAST_CLIMB_SECONDS, CLIMB_SECONDS_AT_ONE_PER_SECOND / math.sqrt(refused))
         times = min(max(1.0, refused), MOST_TIMES_LONGER)
         longer = CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND * retry_after * times
@@ -89,23 +100,27 @@ class RateLimit(NamedTuple):
         return cls(rest, start, climbs_since, seconds + longer)
 
     def rate(self, now: float) -> float:
-        """Return the requests a second: a cubic curve, which is flat near the refused rate."""
+        """Return the rate at a time; infinite if the limit is forgotten.
+
+        The curve is cubic: it is flat near the rate where the climb rests.
+        """
         climbs = max(0.0, now - self.climbs_since) / self.climb_seconds
         if climbs >= KNOWN_CLIMBS:
             return math.inf
-        return self.refused * math.pow(self.start / self.refused, (1 - climbs) ** 3)
+        return self.rest * math.pow(self.start / self.rest, (1 - climbs) ** 3)
 
 
 class RateState(NamedTuple):
-    """The phase of the rate, and the numbers by which the next answer is judged.
+    """What the answers have shown about the rate limit.
 
     Attributes:
-        phase: What is known of the limit.
+        phase: The phase of the rate.
         limit: The limit; None if no limit is known.
-        cut_at: When the rate last changed by a refusal or a probe. Requests that started before
-            say nothing about the present rate: one cut is enough for all refusals of that time.
-        starts: How many requests started since `cut_at`.
-        accepted: How many of these requests were accepted.
+        cut_at: When the rate last changed by a refusal, a probe or the end of a standstill. A
+            request that started earlier shows nothing about the present rate, so its refusal does
+            not cut the rate again.
+        starts: How many requests started since the last refusal or probe that changed the rate.
+        accepted: How many of these requests the API accepted while a limit was known.
     """
 
     phase: RatePhase = RatePhase.OPEN
@@ -115,7 +130,7 @@ class RateState(NamedTuple):
     accepted: int = 0
 
     def rate(self, now: float) -> float:
-        """Return the requests a second that may start; infinite without a limit."""
+        """Return how many requests may start in a second; infinite if no limit is known."""
         return self.limit.rate(now) if self.limit else math.inf
 
     def started(self) -> RateState:
@@ -129,8 +144,9 @@ class RateState(NamedTuple):
 
         Args:
             now: The time, in seconds.
-            rate: The requests a second that led to the refusal.
-            least_rate: A floor for the rate while no request is accepted since the last cut.
+            rate: The rate that was refused, in requests a second.
+            least_rate: The least rate after the cut, if the API accepted no request since the last
+                cut, or the limit is forgotten.
             retry_after: The seconds that the API asks to wait.
         """
         phase = self._phase_at(now)
@@ -139,8 +155,8 @@ class RateState(NamedTuple):
         if self.limit and self.starts <= LITTLE_USED_STARTS:
             seconds = max(now - self.cut_at, LEAST_MEASURED_SECONDS)
             used = (self.starts + 1) / seconds
-            # The limit is higher than the used rate, so the climb rests between the used
-            # and the refused rate: at their geometric mean.
+            # The limit is probably between the used and the refused rate, so the climb rests at
+            # their geometric mean.
             rate = min(rate, math.sqrt(used * rate))
             least_start = rate * RETRY_AFTER_START_RATIO if retry_after else 0.0
             start = min(start, max(used * CUT_RATIO, least_start))
@@ -151,12 +167,12 @@ class RateState(NamedTuple):
         return RateState(transition.next_phase, limit, now)
 
     def restarted(self, event: RateEvent, now: float, rate: float) -> RateState:
-        """Return the state after an event that sets the rate, from which it climbs at once.
+        """Return the state after an event that sets a new rate, which is not held.
 
         Args:
             event: A probe begins or ends, or there are too many random refusals.
             now: The time, in seconds.
-            rate: The rate, in requests a second, that is multiplied by the factor of the table.
+            rate: The rate that the factor of the table multiplies, in requests a second.
         """
         transition = TRANSITIONS[self._phase_at(now), event]
         limit = RateLimit.cut(rate, rate * transition.ratio, now)
@@ -175,21 +191,21 @@ class RateState(NamedTuple):
             event = RateEvent.ACCEPTED_AGAIN
         transition = TRANSITIONS[self.phase, event]
         state = self._replace(phase=transition.next_phase, accepted=accepted)
-        if transition.change is RateChange.FORGET:  # Requests that still hang do not count.
+        if transition.change is RateChange.FORGET:  # Earlier requests may hang: see `cut_at`.
             return state._replace(limit=None, cut_at=now)
         if transition.change is RateChange.BEGIN_CLIMB and is_held:
             return state._replace(limit=self.limit._replace(climbs_since=now))
         return state
 
     def without_probe(self) -> RateState:
-        """Return the state after the end of a probe that was given up and shows nothing."""
+        """Return the state after a probe, if any, is given up without a result."""
         if self.phase is not RatePhase.PROBE:
             return self
         transition = TRANSITIONS[self.phase, RateEvent.PROBE_VOID]
         return self._replace(phase=transition.next_phase)
 
     def _phase_at(self, now: float) -> RatePhase:
-        """Return the phase; a limit that has refused nothing for long is forgotten."""
+        """Return the phase: open if a climb has lasted so long that the limit is forgotten."""
         if self.phase is RatePhase.CLIMB and math.isinf(self.rate(now)):
             return RatePhase.OPEN
         return self.phase

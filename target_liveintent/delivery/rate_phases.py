@@ -28,10 +28,11 @@
 | probe | probe refused | times 0.91 | climb |
 | probe | probe void | stays | climb |
 
-After "probe refused", the factor applies to the rate before the probe; elsewhere, to the present
-rate. After "probe accepted", the present rate is that of the probe, up to four times the former.
-`TRANSITIONS` is this table as data: a test compares them. `RatePhase` says what a phase is,
-`RateEvent` what an answer is, and `RateChange` how the rate changes.
+After "probe refused", the factor multiplies the rate before the probe. In all other rows, it
+multiplies the present rate, or an estimate if no limit is known. After "probe accepted", the
+present rate is the rate of the probe, up to four times the rate before it. `RatePhase`, `RateEvent`
+and `RateChange` explain the words of the table. `TRANSITIONS` is this table as data: a test
+compares them.
 """
 
 from __future__ import annotations
@@ -40,49 +41,55 @@ import enum
 from typing import NamedTuple
 
 CUT_RATIO = 0.91
-"""The factor of a cut at a known limit. The best rate is just below it, so cuts are small."""
+"""If the limit is known, a cut multiplies the rate by this factor. The best rate is just below the
+limit, so the cut is small."""
 
 SEARCH_CUT_RATIO = 0.45
-"""The factor of a cut while the limit may be anywhere below: few requests find a low limit."""
+"""If the limit may be anywhere below the refused rate, a cut multiplies the rate by this factor. So
+a low limit is found with few requests."""
 
 NEAR_CUT_RATIO = 0.75
-"""The factor of a cut in a search in which a request was accepted: the limit is near."""
+"""After a request was accepted in a search, a cut multiplies the rate by this factor, because the
+limit is near."""
 
 EXCESS_CUT_RATIO = 0.6
-"""The factor of a cut while refusals are random, and after a probe that showed this. If more
-requests are refused then, there is also a limit, and nothing is known about its height."""
+"""After a probe that shows that refusals are random, the rate of the probe is multiplied by this
+factor. The rate is multiplied by it again whenever too many requests are refused while refusals are
+random: then there is also a limit, and nothing is known about its height."""
 
 
 class RatePhase(enum.Enum):
     """What is known of the limit."""
 
     OPEN = "open"  # No limit is known.
-    REOPENED = "reopened"  # No limit is known after a standstill that began in a search.
+    REOPENED = "reopened"  # No limit is known, because a standstill in a search is over.
     SEARCH = "search"  # There is a limit, anywhere below the refused rate.
-    NEAR = "near"  # A search in which a request was accepted: the limit is near.
+    NEAR = "near"  # A request was accepted in the search, so the limit is near.
     CLIMB = "climb"  # The limit is known; the rate climbs to it, rests there, and climbs on.
     PROBE = "probe"  # Some faster requests show whether refusals depend on the rate.
 
 
 class RateEvent(enum.Enum):
-    """What the answer to a request shows. The request started after the last change by a refusal.
+    """What the answer to a request shows. The request started after the last change of the rate.
 
-    A refusal is an answer that requests came too fast, or the fifth or a later failure in a row.
+    A refusal is an answer that requests come too fast, any other fault with a `Retry-After`, or a
+    request without an answer in time. It is also a request that this machine could not make, and
+    the fifth or a later failure in a row.
     """
 
     ACCEPTED = "accepted"
-    ACCEPTED_AGAIN = "accepted again"  # It is the second accepted request since the last cut.
+    ACCEPTED_AGAIN = "accepted again"  # It is at least the second since the last cut.
     REFUSED = "refused"
     REFUSED_TOO_OFTEN = "refused too often"  # Refusals are random, but there are too many now.
-    MIXED = "mixed"  # Four to eight of the last ten requests were refused.
-    PROBE_ACCEPTED = "probe accepted"  # The API accepted half of the former share, or more.
-    PROBE_REFUSED = "probe refused"  # The API accepted a smaller share.
+    MIXED = "mixed"  # Four to eight of the last ten answers are refusals, and a probe begins.
+    PROBE_ACCEPTED = "probe accepted"  # The API accepted at least half of the share before.
+    PROBE_REFUSED = "probe refused"  # The API accepted less than half of the share before.
     PROBE_VOID = "probe void"  # A `Retry-After` or a long standstill came during the probe.
     STANDSTILL_OVER = "standstill over"  # The request is the first one accepted after a standstill.
 
 
 class RateChange(enum.Enum):
-    """A change of the rate; the value has the words for the change in the table."""
+    """A change of the rate. The value is the word for the change in the table."""
 
     STAY = "stays"
     CUT = "held"  # Multiply the rate by the factor, and hold it until a request is accepted.
@@ -93,12 +100,12 @@ class RateChange(enum.Enum):
 
 
 class Transition(NamedTuple):
-    """A row of the table: how the rate changes, and the next phase.
+    """What follows an event in a phase: the last two columns of the table.
 
     Attributes:
         change: How the rate changes.
-        next_phase: The next phase.
-        ratio: The factor, for the changes that have one.
+        next_phase: The phase after the event.
+        ratio: The factor that multiplies the rate; 1 if the table has none.
     """
 
     change: RateChange

@@ -161,7 +161,7 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (StateGate, "open_batch", open_at_the_end, EARLY),
     (BatchDelivery, "drop_old", judge_ages_once, "no event is sent when it is too old"),
     (Refusals, "accepted_after", lambda *_: True, "a refusal is proven by what is accepted after"),
-    (Refusals, "proves_wrong", FALSE, "wrong settings end the run in time"),
+    (Refusals, "settings_are_wrong", FALSE, "wrong settings end the run in time"),
     (
         BatchDelivery,
         "retry_last",

@@ -632,7 +632,7 @@ def test_refusals_in_a_row(requests: int, samples: int, suspects: bool, wrong: b
     given = Refusals(accepted=True)
     for n in range(requests + samples):
         given.refuse(n, is_sample=n >= requests)
-    assert (given.suspects, given.proves_wrong) == (suspects, wrong)
+    assert (given.suspects, given.settings_are_wrong) == (suspects, wrong)
 
 
 @pytest.mark.parametrize(
@@ -694,4 +694,4 @@ def test_one_of_several_runs(times: int, accepted: bool, proves: bool) -> None:
     for _ in range(times):
         given.refuse(1, is_sample=True)
     given.accepted = accepted
-    assert (given.proves_wrong, given.allows_unproven(10**6)) == (proves, not proves)
+    assert (given.settings_are_wrong, given.allows_unproven(10**6)) == (proves, not proves)

@@ -134,7 +134,7 @@ def test_a_cut_goes_by_the_used_rate_after_few_starts(
     after_cut = cut.refused(NOW, 10.0, 0.1).limit
     assert after_cut is not None
     assert after_cut.start == pytest.approx(start)
-    assert after_cut.refused == pytest.approx(refused)
+    assert after_cut.rest == pytest.approx(refused)
 
 
 def test_a_cut_with_retry_after() -> None:
@@ -144,8 +144,8 @@ def test_a_cut_with_retry_after() -> None:
     of_often, of_seldom = (state.refused(NOW, 10.0, 0.1, 1.0).limit for state in (often, seldom))
     assert of_often is not None
     assert of_seldom is not None
-    assert (of_often.start, of_often.refused) == pytest.approx((9.1, 9.3))
-    assert (of_seldom.start, of_seldom.refused) == pytest.approx((0.55, 0.93))
+    assert (of_often.start, of_often.rest) == pytest.approx((9.1, 9.3))
+    assert (of_seldom.start, of_seldom.rest) == pytest.approx((0.55, 0.93))
 
 
 @pytest.mark.parametrize(
