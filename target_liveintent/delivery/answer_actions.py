@@ -2,7 +2,8 @@
 
 `AnswerActions.take` looks the action up (outcome_table.py) and runs the method of this action,
 which changes the parts of the batch (batch.py). An error that ends the run is returned as a value.
-Refused events get their outcome later, when the API accepts other events (machine.py).
+Refused events get their outcome later: when the API accepts other events, or when the input ends
+(machine.py).
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class AnswerActions:
         return self._note_refusal(answered)
 
     def _note_refusal(self, answered: Answered) -> DeliveryError | None:
-        """Note a refusal; return an error if the refusals prove that the settings are wrong."""
+        """Note a refusal; return an error if the refusals show that the settings are wrong."""
         answered.delivery.refused_at = answered.newest
         letters = LetterKind.of(answered.request.conversions[0])
         if letters in self._letter_refusals:
@@ -181,7 +182,8 @@ class AnswerActions:
         for delivery in self._queue:
             while delivery.parts:
                 delivery.reject("api_error", answered.answer.detail)
-        self._outage.end()  # The run may go on: events that wait for equal events may still come.
+        # The run may go on: an event that waits for the outcome of an equal event may still come.
+        self._outage.end()
 
     def _end_run(self, answered: Answered) -> DeliveryError:
         accepted = self._refusals.accepted_after(0)

@@ -26,7 +26,7 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.settings import DeliverySettings, PartialAnswer
 
-_MAX_DETAIL_CHARACTERS = 500  # The most that is kept of the text of a refusal.
+_MAX_DETAIL_CHARACTERS = 500  # The text of a refusal is cut to this length.
 
 
 class Verdict(enum.Enum):
@@ -105,13 +105,13 @@ MEANINGS = {
     ),
     Verdict.UNKNOWN: Meaning("any other status", "The answer is not in the API's contract."),
     Verdict.UNREACHABLE: Meaning(
-        "a certificate or a proxy prevents the first connection",
-        "Somebody must change the settings of the certificate or the proxy first.",
+        "a certificate, a proxy or plain http prevents the first connection",
+        "Somebody must first correct a setting: the certificates, the proxy or `api_url`.",
     ),
 }
 """The answers that each verdict stands for, and what they mean."""
 _VERDICTS = {status: verdict for verdict, one in MEANINGS.items() for status in one.statuses}
-# After these verdicts, the same events are sent again. All other verdicts show that the API works.
+# The faults: the same events are sent again. After any other verdict, there is no outage.
 REPEATED = {Verdict.FAULT, Verdict.LIMITED, Verdict.STARVED}
 REFUSALS = {Verdict.REFUSED, Verdict.TOO_LARGE}  # Nothing of the request was processed.
 
@@ -127,7 +127,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def is_throttled(self) -> bool:
-        """Whether the API answered that requests come too fast, so that no event is at fault."""
+        """Whether the API answered that requests come too fast; this says little about events."""
         return self.verdict is Verdict.LIMITED and self.status is not None
 
 
@@ -147,7 +147,10 @@ _REQUESTS_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
 
 
 class ResetUnit(NamedTuple):
-    """A unit of numbers that say when a limit is reset; the size of a number shows its unit."""
+    """A unit of the numbers in headers that say when a limit is reset.
+
+    Numbers from `smallest` on have this unit, up to the smallest number of the next unit.
+    """
 
     smallest: float
     per_second: int
@@ -161,20 +164,20 @@ RESET_UNITS = (
     ResetUnit(100_000_000_000, 1_000, is_unix_time=True),  # Rocket.Chat: up to the year 5138.
     ResetUnit(100_000_000_000_000, 1_000_000, is_unix_time=True),
 )
-"""The units, from small to large numbers. No standard names a unit. Few limits are reset after more
-than an hour, so a number above 3,600 is in milliseconds."""
+"""The units, from small to large numbers. No standard says which unit `X-RateLimit-Reset` has. Few
+limits are reset after more than an hour, so a number above 3,600 is taken as milliseconds."""
 _LONGEST_RESET_RATIO = 0.2
-"""The greatest share of the time for retries that a run waits for a reset. So a wrong unit or a
-wrong clock does not use up all of the time."""
+"""A run waits for a reset for at most this share of `max_retry_seconds`. So a wrong unit or a wrong
+clock does not use up all of this time."""
 
 
 def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float) -> float:
-    """Return the seconds that an answer asks to wait before a retry.
+    """Return how many seconds an answer asks to wait before a retry; 0 if it does not ask.
 
-    The header `Retry-After` has these seconds. Without this header, an answer to too many requests
-    (408, 425, 429, 503) may say when a limit is reset. The API may accept requests earlier, so
-    this wait is at most a fifth of `longest` seconds. APIs send such headers with all answers. So a
-    limit that has requests left is ignored, because it did not cause the answer.
+    The header `Retry-After` has these seconds. Without this header, an answer that requests come
+    too fast (408, 425, 429, 503) may say when a limit is reset. The API may accept requests
+    earlier, so this wait is at most a fifth of `longest` seconds. Many APIs send such headers with
+    all answers. So a limit that has requests left is ignored: it did not cause the answer.
     """
     if value := headers.get("retry-after", "").strip():
         asked_seconds = _seconds(value)
@@ -191,7 +194,7 @@ def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float)
 def _seconds_to_resets(
     headers: Mapping[str, str], reset_header: str, left_header: str
 ) -> list[float]:
-    """Return in how many seconds each limit without requests left is reset."""
+    """Return, for each limit that has no requests left, the seconds until its reset."""
     limits = _LIMIT_SEPARATOR.split(headers.get(reset_header, ""))
     lefts = limits if left_header == reset_header else [headers.get(left_header, "")]
     used_up = [
@@ -273,7 +276,10 @@ def _detail(body: bytes) -> str:
 
 
 def ended_by(answer: Answer, settings: DeliverySettings, *, accepted: bool) -> errors.DeliveryError:
-    """Return the error for an answer that ends a run, before or after events were accepted."""
+    """Return the error for an answer that ends a run.
+
+    `accepted` says whether the API accepted an event of the run before.
+    """
     if answer.verdict is Verdict.UNREACHABLE:
         return errors.SetUpError(_failure(FailureCode.UNREACHABLE, answer, settings))
     if answer.verdict is not Verdict.DENIED:
@@ -285,7 +291,10 @@ def ended_by(answer: Answer, settings: DeliverySettings, *, accepted: bool) -> e
 
 
 def outage(answer: Answer, settings: DeliverySettings) -> errors.OutageError:
-    """Return the error that ends a run if the API accepts nothing for `max_retry_seconds`."""
+    """Return the error that ends a run in an outage.
+
+    Either the API accepted nothing for `max_retry_seconds`, or it asks to wait longer than that.
+    """
     is_long_wait = answer.retry_after > settings.max_retry_seconds
     code = FailureCode.LONG_WAIT if is_long_wait else FailureCode.OUTAGE
     return errors.OutageError(_failure(code, answer, settings))
@@ -302,7 +311,10 @@ def stopped(last_fault: Answer | None) -> errors.DeliveryError:
 
 
 def all_refused(requests: int, detail: str) -> errors.AllRefusedError:
-    """Return the error that ends a run after refusals in a row, the last of which has `detail`."""
+    """Return the error that ends a run after this many refused requests in a row.
+
+    `detail` is the text of the last refusal.
+    """
     return errors.AllRefusedError(
         Failure.of(FailureCode.ALL_REFUSED, requests=requests, detail=detail)
     )

@@ -10,36 +10,37 @@ from __future__ import annotations
 import math
 
 FIRST_PAUSE_SECONDS = 3.0
-"""The longest pause between requests after the first failure in a row. A limit that accepts one
-request in 3 seconds is then found without longer pauses."""
+"""After the first failures in a row, pauses between requests are hardly longer than this. This is
+enough to find a limit of one request in 3 seconds."""
 
 FAILURES_FOR_EACH_SECOND = 6
-"""The number of failures in a row that makes the longest pause a second longer. So a standstill of
-300 seconds costs up to 100 requests."""
+"""Each time that this many more failures come in a row, the longest pause becomes a second longer.
+So a standstill of 300 seconds costs up to 100 requests."""
 
 LONGEST_PAUSE_SECONDS = 13.2
-"""The longest pause between two requests: the run notices within 15 seconds that a standstill has
-ended."""
+"""No pause between two requests is longer than this. So the run notices within 15 seconds that a
+standstill has ended."""
 
 REFUSAL_FAULTS = 5
-"""The number of failures in a row from which a fault counts as a refusal. If 40 % of the requests
-fail by chance, only one series of failures in 100 is as long."""
+"""From this many failures in a row on, a fault counts as a refusal. If 40 % of the requests fail by
+chance, five requests in a row all fail only once in 100 times."""
 
 STANDSTILL_FAILURES = 8
-"""The failures in a row that make a standstill. By chance, hardly any series is as long."""
+"""This many failures in a row are a standstill. By chance, so many hardly ever come in a row."""
 
 STANDSTILL_SECONDS = 8.0
-"""Failures in a row over more seconds than this are a standstill even if the API accepted only one
-request before them. The search for a low limit also meets many refusals in a row, but within a
-second: without this time, the search would begin again after each accepted request."""
+"""If failures in a row lasted longer than this, they count as a standstill when they end, even if
+the API had accepted only one request before them. The search for a low limit also meets many
+refusals in a row, but within a second: without this time, the search would begin again after each
+accepted request."""
 
 LONG_STANDSTILL_FAILURES = 18
-"""The number of failures in a row after which the result of a probe no longer counts: the API has
-changed."""
+"""After this many failures in a row, the result of an earlier probe no longer counts, because the
+API has changed."""
 
 
 class Backoff:
-    """The failures in a row, and the standstill that they may be. All times are in seconds.
+    """Counts failures in a row, and says what they mean. All times are in seconds.
 
     Attributes:
         failures: How many failures there are in a row.
@@ -47,7 +48,7 @@ class Backoff:
 
     def __init__(self) -> None:
         self.failures = 0
-        self._failing_since = -math.inf  # When the first of the last failures in a row started.
+        self._failing_since = -math.inf  # When the first request of the last failures started.
         self._accepted = 0  # Accepted requests since the last standstill, or since the start.
 
     @property
@@ -82,7 +83,7 @@ class Backoff:
         return started_at < self._failing_since
 
     def failed(self, started_at: float) -> None:
-        """Note a failure, by the time when its request started."""
+        """Note the failure of a request that started at `started_at`."""
         if not self.failures:
             self._failing_since = started_at
         self.failures += 1
@@ -91,9 +92,10 @@ class Backoff:
         """Note an accepted request, which ends the failures in a row.
 
         Returns:
-            Whether the failures before it were a standstill. Many failures within a short time are
-            not a standstill if only one request was accepted before them: the run may still search
-            for a limit.
+            Whether a standstill has ended. After eight or more failures, this is so if they lasted
+            longer than `STANDSTILL_SECONDS`, or several requests were accepted since the previous
+            standstill. (If not, the run may still search for a limit.) After fewer failures, this
+            is so only if they lasted longer than that, and no request was accepted before them.
         """
         is_long = now - self._failing_since > STANDSTILL_SECONDS
         if self.is_standstill:

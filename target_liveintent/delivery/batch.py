@@ -1,4 +1,4 @@
-"""The batches that a run delivers, the parts of a batch, which are sent, and the results."""
+"""The batches that a run delivers, the parts in which a batch is sent, and its results."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import msgspec
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.outcome_table import PartKind
 
-_GOLDEN_RATIO = 0.618  # The fractional parts of its multiples are far away from each other.
+_GOLDEN_RATIO = 0.618  # The fractional parts of its multiples are far apart.
 _expires_at = operator.attrgetter("expires_at")
 
 
 class LetterKind(enum.Enum):
-    """The kind of dead letter that the store has of an event.
+    """The kind of dead letter that an event already has in the store.
 
     Events of different kinds are sent in separate requests, in this order.
     """
 
-    NONE = 0  # A refusal needs a proof that the event is bad.
+    NONE = 0  # If the API refuses the event, a proof is needed that the event is bad.
     OTHER = 1  # A replay may leave such an event unsent, because its letter stays in the store.
     REFUSED = 2  # The API refused the event before: a further refusal shows nothing new.
 
@@ -38,7 +38,7 @@ class LetterKind(enum.Enum):
 class Batch(msgspec.Struct, eq=False):
     """Conversions of one stream that are sent together."""
 
-    number: int  # Its place in the order in which the run opened batches, counted from 0.
+    number: int  # The run numbers its batches from 0, in the order in which it opens them.
     stream: str
     opened_at: float  # Monotonic seconds when its first conversion came.
     read_at: float  # The Unix time of the same moment.
@@ -47,24 +47,26 @@ class Batch(msgspec.Struct, eq=False):
 
 
 class BatchResult(msgspec.Struct, eq=False):
-    """The outcomes of a batch, or of the events that were delivered since the previous result.
+    """The outcomes of a batch, or of the events that were delivered since its previous result.
 
-    Delivered events come back at once, because the other events may fail for a long time.
+    Delivered events are returned at once, because the other events may fail for a long time.
     """
 
     batch: Batch
     delivered: list[Conversion] = msgspec.field(default_factory=list)
     sent_at: list[float] = msgspec.field(default_factory=list)  # Unix times of `delivered`.
-    # The delivered events that the API has confirmed. If a delivered event is not here, a 200 named
-    # other events of the same request.
+    # The delivered events that the API has confirmed by a 204, or a 200 that names all events. The
+    # other delivered events are known from a 200 that names some events of the request.
     confirmed: list[Conversion] = msgspec.field(default_factory=list)
     undelivered: list[Rejection] = msgspec.field(default_factory=list)
-    unproven: int = 0  # Refused events that could be compared with no other event at the end.
-    requests: int = 0  # The number of POSTs, retries included.
-    retries: int = 0  # The number of POSTs that were sent again because of a fault.
-    throttled: int = 0  # The number of POSTs that came too fast (408, 425, 429, 503).
+    # How many refused events were rejected without a proof that they are bad.
+    unproven: int = 0
+    requests: int = 0  # The number of POSTs, including retries.
+    # The number of POSTs that used an old token, or got a fault other than 408, 425, 429 and 503.
+    retries: int = 0
+    throttled: int = 0  # The number of POSTs that were answered with 408, 425, 429 or 503.
     failure: Exception | None = None  # Why the delivery ended before all events had an outcome.
-    is_last: bool = True  # Whether the batch is finished. If not, the result has only `delivered`.
+    is_last: bool = True  # Whether the batch is finished. If not, this has only delivered events.
 
     def split_off(self) -> BatchResult:
         """Move the delivered events to a new result, and return the new result."""
@@ -80,25 +82,27 @@ class Part(msgspec.Struct, eq=False):
     letters: LetterKind
     # The faults that count: see `Faults`. A 408, 425, 429 or 503 counts as a quarter.
     faults: float = 0.0
-    failed_at: int = -1  # The number of the run's newest request when this part last failed.
-    retry_at: float = 0.0  # The monotonic time before which the part is not sent again.
+    # The number of the run's newest request when this part last got a fault; -1 before that.
+    failed_at: int = -1
+    retry_at: float = 0.0  # The part is not sent again before this monotonic time.
 
 
 class BatchDelivery:
     """The delivery of one batch: its parts, which have no outcome yet, and its results."""
 
     def __init__(self, batch: Batch) -> None:
-        self.result = BatchResult(batch)  # What became of the batch since its last result.
+        self.result = BatchResult(batch)  # What happened since the previous result was split off.
         self.parts = _parts_of(batch.conversions)  # The first one is sent next.
-        self.refused: list[Rejection] = []  # The events whose refusal is not proven yet.
+        self.refused: list[Rejection] = []  # Refused events, without a proof that they are bad.
         # The number of the run's newest request when the API last refused a part.
         self.refused_at: int | None = None
         # The number of the run's newest request when a part first got a fault.
         self.failed_at = math.inf
-        self.in_flight = False  # Whether a request is in flight, with the first part.
+        self.in_flight = False  # Whether a request with the first part is in flight.
         self.samples = 0  # How many events of the batch were sent alone, as samples.
         self.accepted: set[LetterKind] = set()  # Kinds of which the API has accepted events.
-        # The second part, if the API refused it together with the first part: one has a bad event.
+        # The second part, if the API refused the first two parts together. Then at least one of
+        # these two has a bad event.
         self._right_half: Part | None = None
 
     @property
@@ -119,7 +123,8 @@ class BatchDelivery:
     def kind(self) -> PartKind:
         """The kind of the first part."""
         is_one = len(self.parts[0].events) == 1
-        # A right half of one event is sent as well: only its own refusal proves that it is bad.
+        # If the API accepts a left half, the right half is halved without a request. But a right
+        # half of one event is sent: only the API's refusal shows that this event is bad.
         if self._right_half is not None and len(self._right_half.events) > 1:
             return PartKind.LEFT_EVENT if is_one else PartKind.LEFT_EVENTS
         return PartKind.EVENT if is_one else PartKind.EVENTS
@@ -127,13 +132,18 @@ class BatchDelivery:
     # What becomes of the first part
 
     def drop_old(self, unix_time: float) -> None:
-        """Reject the events that are too old: one such event makes the whole request fail."""
+        """Reject the events of the first part that are too old: one of them makes a request fail.
+
+        If all events of the part are too old, do the same with the next part.
+        """
         while self.parts and unix_time >= min(map(_expires_at, self.parts[0].events)):
             events = self.parts[0].events
             self.result.undelivered += [
                 event.too_old() for event in events if unix_time >= event.expires_at
             ]
-            self._right_half = None  # Without these events, the part proves nothing about it.
+            # If the API accepts the other events, this shows nothing about the right half: the bad
+            # event may be one of the old events.
+            self._right_half = None
             if young := [event for event in events if unix_time < event.expires_at]:
                 # This forgets the faults of the part: the old events may have caused the faults.
                 self.parts[0] = Part(young, self.letters)
@@ -141,14 +151,14 @@ class BatchDelivery:
                 self._remove_part()
 
     def confirm(self, sent_at: float) -> None:
-        """Note that the API confirmed all events of the part, which was sent at a Unix time."""
+        """Note that the API confirmed all events of the part; `sent_at` is a Unix time."""
         events = self.parts[0].events
         self.result.confirmed += events
         self._deliver(events, sent_at)
         self._remove_part()
 
     def confirm_and_halve_right(self, sent_at: float) -> None:
-        """Confirm a left half, and divide the right half, which has the bad event."""
+        """Confirm the left half, and halve the right half, which has a bad event."""
         events = self.parts.pop(0).events
         self.result.confirmed += events
         self._deliver(events, sent_at)
@@ -191,7 +201,7 @@ class BatchDelivery:
         self._remove_part()
 
     def halve(self, *, has_bad_event: bool = False) -> None:
-        """Replace the part by its halves."""
+        """Replace the part by its halves; `has_bad_event` says that the API refused an event."""
         whole = self.parts.pop(0)
         middle = len(whole.events) // 2
         left, right = (
@@ -211,7 +221,7 @@ class BatchDelivery:
     def take_sample(self, unix_time: float) -> None:
         """Make a single event the first part, to send it next.
 
-        The place of the event in its part differs from call to call, and from run to run.
+        The position of the event in its part differs from call to call, and from run to run.
         """
         self.samples += 1
         self._right_half = None
@@ -223,13 +233,13 @@ class BatchDelivery:
         self.parts.remove(part)
         if len(events := part.events) > 1:
             # (The fraction of a second differs from run to run.)
-            place = int((self.samples * _GOLDEN_RATIO + unix_time) % 1 * len(events))
-            self.parts.append(Part([*events[:place], *events[place + 1 :]], letters))
-            part = Part([events[place]], letters)
+            position = int((self.samples * _GOLDEN_RATIO + unix_time) % 1 * len(events))
+            self.parts.append(Part([*events[:position], *events[position + 1 :]], letters))
+            part = Part([events[position]], letters)
         self.parts.insert(0, part)
 
-    def settle_refused(self) -> None:
-        """Add the refused events to the undelivered events of the result."""
+    def reject_refused(self) -> None:
+        """Move the refused events to the undelivered events of the result."""
         self.result.undelivered += self.refused
         self.refused = []
 
@@ -238,12 +248,12 @@ class BatchDelivery:
         self.result.sent_at += [sent_at] * len(events)
 
     def _remove_part(self) -> None:
-        """Remove the part, as its events have their outcome."""
+        """Remove the first part, whose events are not sent again."""
         self.parts.pop(0)
         self._order_parts()
 
     def _order_parts(self) -> None:
-        """Sort the parts by their last fault, then by kind, and then from large to small."""
+        """Sort the parts by the time of their last fault, by kind, and from large to small."""
         self._right_half = None
         self.parts.sort(key=lambda part: (part.failed_at, part.letters.value, -len(part.events)))
 
@@ -263,11 +273,11 @@ def _parts_of(conversions: list[Conversion]) -> list[Part]:
 class Request(NamedTuple):
     """A request that a thread makes. Times without a comment are monotonic seconds."""
 
-    number: int  # Its place in the order of the run's requests, counted from 1.
+    number: int  # The run numbers its requests from 1, in the order in which it makes them.
     delivery: BatchDelivery
     conversions: list[Conversion]  # 1 to `MAX_EVENTS_PER_REQUEST`.
     timeout_seconds: float
-    is_sample: bool  # It only shows whether the API accepts anything.
+    is_sample: bool  # Whether it has a single event, to show whether the API accepts anything.
     started_at: float
     sent_at: float  # When the request started, as a Unix time.
     body: bytes  # The JSON array of the events.
@@ -279,6 +289,6 @@ class DeliveryStatus(NamedTuple):
     batches: int = 0  # The batches that are not finished.
     waiting: int = 0  # The batches with events to send and no request in flight.
     window: int = 0  # The most requests that may be in flight now.
-    rate: float | None = None  # The most requests that may start in a second; None for any number.
+    rate: float | None = None  # How many requests may start in a second; None if there is no limit.
     fault: str | None = None  # In an outage: the last answer, in words.
     since: float = 0.0  # In an outage: its start, in monotonic seconds.

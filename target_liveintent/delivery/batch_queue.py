@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from target_liveintent.delivery.batch import BatchDelivery, LetterKind
 from target_liveintent.delivery.refusals import Refusals
 
-_SAMPLES_BEFORE_MORE_INPUT = 3  # From one batch; then the run waits for other batches.
-_FEWEST_BATCHES = 6  # The queue has room for these: with less, the main thread waits too often.
+_SAMPLES_BEFORE_MORE_INPUT = 3  # After this many samples of each batch, the run waits for others.
+# The queue has room for at least this many batches (if `most` allows it): with fewer, the main
+# thread waits too often.
+_FEWEST_BATCHES = 6
 
 
 class BatchQueue:
@@ -44,9 +46,9 @@ class BatchQueue:
     def is_full(self, window: int) -> bool:
         """Return whether enough batches have events to send or in flight.
 
-        Usually, twice the number of requests that may be in flight (`window`) is enough, and at
-        least 6 batches. While a batch has failed events, only `most` batches are enough, because
-        failures must be compared with other batches.
+        At most `window` requests may be in flight. Usually, two batches for each of them are
+        enough, but at least 6 are needed. While a batch with a refusal or a fault is not finished,
+        `most` batches are needed, to compare this batch with others.
         """
         have_failed = any(
             delivery.refused_at is not None or delivery.failed_at < math.inf
@@ -81,7 +83,7 @@ class BatchQueue:
 
     @property
     def has_only_faulty_events(self) -> bool:
-        """Whether the batches have only single events left, which seem to cause their faults.
+        """Whether only single events are left, and each of them seems to cause its own faults.
 
         An event seems to cause its faults if the API has failed on it, and has accepted a request
         that was made after the first fault of the event's batch.
@@ -105,19 +107,23 @@ class BatchQueue:
                 yield delivery
 
     def oldest(self, now: float, letters: LetterKind = LetterKind.NONE) -> BatchDelivery | None:
-        """Return the oldest batch that is ready; batches that seem at fault come last."""
+        """Return the oldest batch that is ready.
+
+        A batch comes last if its first part got a fault, and the API has accepted no request that
+        was made after this fault.
+        """
         kept_for_comparison = self._kept_for_comparison(now, letters)
-        at_fault = []
+        after_faults = []
         for delivery in self._ready(now, letters):
             if delivery is kept_for_comparison:
                 continue
             if self._refusals.accepted_after(delivery.parts[0].failed_at):
                 return delivery
-            at_fault.append(delivery)
-        return min(at_fault, key=lambda delivery: delivery.parts[0].failed_at, default=None)
+            after_faults.append(delivery)
+        return min(after_faults, key=lambda delivery: delivery.parts[0].failed_at, default=None)
 
     def _kept_for_comparison(self, now: float, letters: LetterKind) -> BatchDelivery | None:
-        """Return the batch that is sent last, while the bad events of other batches are found.
+        """Return the batch that is held back while bad events of other batches are searched for.
 
         If the API accepts this batch, this proves that the events refused before it are bad.
         """
@@ -129,7 +135,7 @@ class BatchQueue:
         return untried[-1] if untried else None
 
     def with_acceptance(self, now: float, letters: LetterKind) -> BatchDelivery | None:
-        """Return the oldest batch that is ready and of which the API has accepted an event."""
+        """Return the oldest ready batch of which the API has accepted an event of this kind."""
         ready = self._ready(now, letters)
         return next((each for each in ready if letters in each.accepted), None)
 

@@ -74,10 +74,10 @@ class Client:
         timeout_seconds: float,
         may_send: Callable[[], bool] = lambda: True,
     ) -> Answer:
-        """Send a JSON array of events once, if `may_send` allows it when a connection is open.
+        """Send a JSON array of events once, unless `may_send` is False when a connection is open.
 
         A request takes no longer than the timeout, from connecting to the last byte of the answer.
-        This method raises no error for what the network or the API does.
+        A fault of the network or of the API raises no error: it is returned as an answer.
         """
         token = self._token.value
         with self._lock:
@@ -124,7 +124,7 @@ def client_of(settings: Settings, logger: logging.Logger) -> Client | DryClient:
 
 
 def is_usable_token(token: str) -> bool:
-    """Return whether an HTTP header can contain a text as a token."""
+    """Return whether a text can be sent as the token in an HTTP header."""
     return bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 
@@ -142,7 +142,7 @@ def read_token(path: str) -> str:
     except OSError as error:
         msg = f"the file named in setting 'auth_token_path' cannot be read: {error.strerror}"
         raise ConfigurationError(msg) from error
-    except ValueError:  # The file is not text, or the path cannot be one.
+    except ValueError:  # The file is not text, or the path is not valid.
         token = ""
     if not is_usable_token(token):
         msg = "setting 'auth_token_path' must name a file that contains a token and nothing else"

@@ -1,14 +1,14 @@
 """Sends a request over an open socket, and reads the HTTP/1.1 answer to its end.
 
-The request goes over the socket in one piece, because a busy main thread may take the interpreter
-at each system call. Sources of the rules are RFC 9110 and RFC 9112:
+The request goes over the socket in one piece: at each system call, a busy main thread may take the
+interpreter. The rules for the end of an answer are from RFC 9110 and RFC 9112:
 
-- Each 1xx is skipped, however many come. (A 101 is an answer: no request asks for another
-  protocol, so it is outside the API's contract, like any other unknown status.)
+- Each 1xx except 101 is skipped, however many come. (A 101 is an answer with an unknown status,
+  because no request asks for another protocol.)
 - A 101, 204 or 304 ends with its headers.
 - Any other answer ends with its last chunk, after its `Content-Length`, or with the connection.
 
-A 200 counts only with its whole body, in time. Any other status counts even without its body.
+A 200 counts only if its whole body comes in time. Any other status counts even without its body.
 
 A connection is not used again if anything may follow the answer: a body that a 204 announces, bytes
 that came after an answer, or the rest of a long body.
@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
-_MOST_BODY_BYTES = 65_536  # The most that is read of a body. This API sends no longer body.
-_MOST_HEAD_BYTES = 1_048_576  # The most that one status line and its headers may have.
-_READ_BYTES = 65_536  # More than a TLS record, so no part of a record stays in the TLS socket.
+_MOST_BODY_BYTES = 65_536  # The rest of a longer body is not read. This API's bodies are shorter.
+_MOST_HEAD_BYTES = 1_048_576  # The most bytes that a status line with its headers may have.
+_READ_BYTES = 65_536  # More than a TLS record has, so no part of one stays in the TLS socket.
 _BODILESS = {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 _FIRST_BYTES = b"HTTP/1."
@@ -40,7 +40,7 @@ class BrokenAnswerError(OSError):
 
 
 class NotHttpError(OSError):
-    """The first bytes that a server sent are not an HTTP/1.1 status line."""
+    """The first bytes that a server sent are not an HTTP/1 status line."""
 
 
 class Reply(NamedTuple):
@@ -49,7 +49,7 @@ class Reply(NamedTuple):
     Attributes:
         headers: The headers, by their names in lower case; the first value of a repeated header.
         content: The body, or the first 65,536 bytes of a longer body.
-        can_follow: Whether another request may use the connection.
+        can_follow: Whether another request may follow on the same connection.
     """
 
     status: int
@@ -93,7 +93,7 @@ def exchange(sock: socket.socket, request: bytes, *, is_reused: bool) -> Reply:
 
 
 class _AnswerReader:
-    """Reads an answer from a socket; `_buffer` has the bytes that came and are not used yet."""
+    """Reads an answer from a socket; `_buffer` has the received bytes that are not used yet."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -101,7 +101,7 @@ class _AnswerReader:
         self._has_skipped = False  # Whether bytes came before a status line.
 
     def read(self, *, is_reused: bool) -> Reply:
-        """Return the final answer, after each 1xx that comes before it."""
+        """Skip each 1xx except 101, and return the answer that follows."""
         head = self._head(has_answered=is_reused)
         while head.status < HTTPStatus.OK and head.status != HTTPStatus.SWITCHING_PROTOCOLS:
             head = self._head(has_answered=True)
@@ -147,7 +147,7 @@ class _AnswerReader:
         raise NotHttpError
 
     def _body(self, head: _Head) -> tuple[bytes, bool]:
-        """Return the body, and whether it is certain that no further bytes of the body follow."""
+        """Return the body, and whether certainly no further bytes of the body follow."""
         coding, length = head.headers.get("transfer-encoding"), head.headers.get("content-length")
         if head.status in _BODILESS:
             return b"", coding is None and length in {None, "0"}
@@ -183,7 +183,11 @@ class _AnswerReader:
         return self._take_until(_LINE_END, _MOST_BODY_BYTES)
 
     def _take_until(self, end: re.Pattern[bytes], most: int) -> bytes:
-        """Return all bytes up to `end`, inclusive; raise an error after `most` bytes without it."""
+        """Return the bytes up to the first match of `end`, together with the match.
+
+        If more than about `most` bytes come without a match, or the connection ends before it,
+        raise a `BrokenAnswerError`.
+        """
         start = 0
         while (found := end.search(self._buffer, start)) is None:
             start = max(0, len(self._buffer) - 3)

@@ -13,8 +13,8 @@ The machine has no clock, socket or thread: times are passed in, and a caller ma
 - whether the API refuses everything (refusals.py),
 - which batch is sent next (batch_queue.py), and when the next request may start (pace.py).
 
-Each batch has at most one request in flight. The largest part of a batch is sent first: a few
-requests then show whether the API accepts anything at all.
+Each batch has at most one request in flight. Usually, the largest part of a batch is sent first: a
+few requests then show whether the API accepts anything at all.
 
 All times are monotonic seconds, except where they are called Unix times.
 """
@@ -47,20 +47,22 @@ from target_liveintent.delivery.refusals import (
 from target_liveintent.delivery.retry import Outage
 from target_liveintent.settings import DeliverySettings
 
-# The least time limit of a request, even if less of the budget is left: an API that comes back from
-# an outage may be slow.
+# Near the end of an outage's budget, a request still gets this much time (if its usual timeout is
+# not shorter), because an API that comes back from an outage may be slow.
 _SHORTEST_TIMEOUT_SECONDS = 5.0
 _SILENT_INTERVALS = 2
-"""The multiple of `flush_interval_seconds` without a batch after which the input counts as ended. A
-batch of the last records may still be open after one interval, but not after two."""
+"""If no batch comes for this many times `flush_interval_seconds`, the input may count as ended.
+After one interval, a batch with the last records may still be open; after two, there is no such
+batch."""
 
 
 class DeliveryInput:
-    """Knows whether the input has ended: the caller says so, or no batch has come for long."""
+    """Knows whether the input has ended, and since when no batch has come."""
 
     def __init__(self, silence_seconds: float) -> None:
         self.has_ended = False
-        self.silent_at = math.inf  # Infinite until `wait` is called.
+        # When the input becomes silent if no batch comes; infinite from a batch to the next `wait`.
+        self.silent_at = math.inf
         self._silence_seconds = silence_seconds
 
     def note_batch(self) -> None:
@@ -69,7 +71,7 @@ class DeliveryInput:
         self.silent_at = math.inf
 
     def wait(self, now: float) -> None:
-        """Note that the delivery waits for input, unless it waits already."""
+        """Begin to wait for the next batch, unless this wait has begun already."""
         if math.isinf(self.silent_at):
             self.silent_at = now + self._silence_seconds
 
@@ -125,13 +127,13 @@ class DeliveryMachine:
         self._finish_batches()
 
     def give_up(self) -> None:
-        """End the delivery without waiting for answers; each batch has the result known so far."""
+        """End the delivery without waiting for answers; each batch gets the result known so far."""
         self._fail_as_stopped()
         for delivery in self._queue:
             self._finish(delivery)
 
     def answered(self, request: Request, answer: Answer, now: float) -> None:
-        """Change the batch of a request by its answer, which came at the time `now`."""
+        """Note the answer to a request, which came at the time `now`, and change the batch."""
         request.delivery.in_flight = False
         self._in_flight -= 1
         self._pace.answered(request.started_at, now, answer.verdict, answer.retry_after)
@@ -179,7 +181,10 @@ class DeliveryMachine:
         return min(start, self._ends_at)
 
     def _end_silent_input(self, now: float) -> None:
-        """Treat a silent input as ended, if the API accepted events and the run does not fail."""
+        """Treat a silent input as ended, if this would not make the run fail.
+
+        The API must have accepted events, and few events may be left without an outcome.
+        """
         self._input.wait(now)
         is_silent = now >= self._input.silent_at and not self._input.has_ended
         if not (is_silent and self._refusals.accepted):
@@ -285,8 +290,11 @@ class DeliveryMachine:
     # What is finished
 
     def _finish_batches(self) -> None:
-        """Put the results of batches that ended, and of delivered parts, into `finished`."""
-        self._settle_refused()
+        """Put the results of finished batches, and of delivered parts, into `finished`.
+
+        Before this, events that need no further request get their outcome.
+        """
+        self._reject_refused()
         self._leave_letters()
         if self._input.has_ended and self._failure is None and self._queue.batches_to_send == 0:
             self._end_input()
@@ -298,14 +306,14 @@ class DeliveryMachine:
             elif delivery.result.delivered:
                 self.finished.append(delivery.result.split_off())
 
-    def _settle_refused(self) -> None:
-        """Give refused events their outcome if the API accepted a request that was made later."""
+    def _reject_refused(self) -> None:
+        """Reject refused events if the API accepted a request that was made after their refusal."""
         for delivery in self._queue:
             if delivery.refused and self._refusals.accepted_after(delivery.refused_at or 0):
-                delivery.settle_refused()
+                delivery.reject_refused()
 
     def _leave_letters(self) -> None:
-        """Stop sending events that have dead letters, if the API has long refused such events."""
+        """Stop sending events that have dead letters, if too many such events were refused."""
         for letters, refusals in self._letter_refusals.items():
             if not refusals.gives_up:
                 continue
@@ -315,7 +323,10 @@ class DeliveryMachine:
                     delivery.leave(letters)
 
     def _end_input(self) -> None:
-        """Decide about refused events when the run has no other events to compare them with."""
+        """Reject the refused events that are left, or end the run if there are too many.
+
+        At the end of the input, there are no other events to compare them with.
+        """
         unproven = [delivery for delivery in self._queue if delivery.refused]
         undecided = self._queue.undecided
         if not self._refusals.allows_unproven(undecided):
@@ -325,10 +336,10 @@ class DeliveryMachine:
         self._refusals.unproven += undecided
         for delivery in unproven:
             delivery.result.unproven += len(delivery.refused)
-            delivery.settle_refused()
+            delivery.reject_refused()
 
     def _finish(self, delivery: BatchDelivery) -> None:
-        """Finish a batch; its last result has the failure if an event has no outcome."""
+        """Finish a batch; its last result has the failure if an event of it has no outcome."""
         self._queue.remove(delivery)
         if delivery.parts or delivery.refused:
             delivery.result.failure = self._failure

@@ -5,8 +5,8 @@
 `action_for` looks a situation up, and `AnswerActions` runs the method of the action. The table in
 the documentation is generated from the same rows. The simulator compares each answer with the rows.
 
-A *part* is the events of a batch that are sent together. At first a batch is one part. *Halved*
-means that the halves of a part take its place.
+A *part* has events of a batch that are sent together. At first, a batch is usually one part. If a
+part is *halved*, its two halves replace it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ class PartKind(enum.Enum):
 class Faults(enum.Enum):
     """What is known about the faults of a part after its request.
 
-    A fault is an answer after which the same events are sent again. It counts if the API accepted
-    another request since the previous fault of this part. An answer that requests come too fast
-    (408, 425, 429, 503) counts as a quarter, and the lack of a file descriptor does not count.
+    A fault is an answer after which the same events are sent again. The first fault of a part
+    counts. A later one counts if the API accepted a request that was made after the previous fault
+    of this part. An answer that requests come too fast (408, 425, 429, 503) counts as a quarter. A
+    request that this machine could not make does not count.
     """
 
     FEW = "fewer than one"
@@ -60,7 +61,7 @@ class PartState(enum.Enum):
     DELIVERED = enum.auto()  # All events are delivered.
     PARTLY_DELIVERED = enum.auto()  # Some events are delivered, the other events are dead letters.
     REJECTED = enum.auto()  # The events are dead letters.
-    UNPROVEN = enum.auto()  # The event is held until the proof that it is bad.
+    UNPROVEN = enum.auto()  # The event is kept until a proof that it is bad, or the input's end.
     HALVED = enum.auto()  # The events wait in two parts.
     WAITING = enum.auto()  # The events wait in the same part.
     WITHOUT_OUTCOME = enum.auto()  # The next run sends the events.

@@ -1,17 +1,20 @@
 """Decides when the next request may start, by a window and a rate that follow the API's answers.
 
 The *window* is how many requests may be in flight. It follows how long answers take (window.py).
-The *rate* is how many requests may start in a second. It follows refusals. Before the first
-refusal, it is unlimited. Its phases are in rate_phases.py, its curve is in rate_limit.py.
+The *rate* is how many requests may start in a second. It follows refusals: answers that requests
+come too fast, and the like (`RateEvent`). Before the first refusal, only `per_minute` limits it.
+Its phases are in rate_phases.py, its curve is in rate_limit.py.
 
 - A *search* finds the limit: the rate falls quickly, until two requests in a row are accepted.
 - A *climb* follows the limit: each refusal cuts the rate a little, then the rate climbs with time.
 - A *probe* shows whether refusals depend on the rate at all (probe.py).
 - In a *standstill*, after eight failures in a row, the window is 1, and pauses are up to 13 seconds
-  long. The first accepted request ends the standstill; window and rate start again (backoff.py).
-- After a `Retry-After`, no request starts before its end.
+  long. The first accepted request ends the standstill. Usually, the window and the rate then start
+  again as at the beginning (backoff.py).
+- If the API sends a `Retry-After`, no request starts before this time is over.
 
-A fault says nothing about a limit, unless it is the fifth failure in a row or later.
+A fault says nothing about a limit, unless it has a `Retry-After`, or is the fifth failure in a row
+or a later one.
 """
 
 from __future__ import annotations
@@ -28,11 +31,13 @@ from target_liveintent.delivery.rate_phases import RateEvent, RatePhase
 from target_liveintent.delivery.window import FIRST_REQUESTS, Window
 
 GUESS_RATIO = 1.25
-"""The first guess of a limit, relative to the rate in use: requests in flight divided by latency. A
-search corrects a guess that is too high, but not one that is too low."""
+"""If no limit is known, the refused rate is estimated as this ratio times the rate in use: the
+requests in flight divided by the latency. A search corrects an estimate that is too high, but not
+one that is too low."""
 
 SPREAD_RATIO = 0.25
-"""The random share of the time between two starts, so that clients do not start together."""
+"""The time between two starts varies at random, by up to half this ratio in each direction. So
+several clients do not keep starting their requests at the same time."""
 
 
 class Schedule:
@@ -40,7 +45,7 @@ class Schedule:
 
     Attributes:
         cap: The most requests a second that `per_minute` allows; infinite without it.
-        rate: The requests a second that may start; infinite for any number.
+        rate: How many requests may start in a second; infinite if there is no limit.
         last_start: When the last request started.
     """
 
@@ -57,7 +62,7 @@ class Schedule:
 
     @property
     def due(self) -> float:
-        """When the rate allows the next start."""
+        """When the rate and `per_minute` allow the next start."""
         return self.last_start + max(1 / self.cap, self._spread / self.rate)
 
     def started(self, now: float, jitter: float) -> None:
@@ -83,7 +88,7 @@ class Pace:
     ) -> None:
         self.in_flight = 0
         self._ceiling = ceiling
-        self._guess_ratio = GUESS_RATIO / tasks  # Several tasks begin with a lower guess.
+        self._guess_ratio = GUESS_RATIO / tasks  # Each task has only a share of the limit.
         self._jitter = jitter
         self._schedule = Schedule(per_minute)
         self._window = Window(ceiling)
@@ -99,7 +104,7 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """How many requests may start in a second; None for any number."""
+        """How many requests may start in a second; None if there is no limit."""
         return None if math.isinf(self._schedule.rate) else self._schedule.rate
 
     @property
@@ -110,8 +115,9 @@ class Pace:
     def next_start(self) -> float | None:
         """Return when the next request may start; None if an answer must come first.
 
-        A full window delays a request only for a while, as all requests in flight may hang. It
-        does not delay a probe.
+        A full window delays a request until 13 seconds after the last start, but not longer,
+        because all requests in flight may hang. During a probe, the window has at least the size
+        of the probe.
         """
         if self.in_flight >= self._ceiling:
             return None
@@ -122,7 +128,7 @@ class Pace:
         return max(due, self._schedule.last_start + LONGEST_PAUSE_SECONDS)
 
     def started(self, now: float) -> None:
-        """Note a start, which is not before `allowed_at`, but may be before `next_start`."""
+        """Note a start. It is never before `allowed_at`, but may be before `next_start`."""
         self.in_flight += 1
         self._state = self._state.started()
         self._schedule.started(now, self._jitter())
@@ -178,7 +184,11 @@ class Pace:
     def _note_failure(
         self, started_at: float, now: float, retry_after: float, *, is_limited: bool
     ) -> None:
-        """Slow down after a failure. Faults show a limit only if several come in a row."""
+        """Slow down after a failure.
+
+        `is_limited` says that the failure alone shows a limit. If it does not, only several
+        failures in a row show a limit.
+        """
         self._backoff.failed(started_at)
         if retry_after or self._backoff.is_long_standstill:
             self._probes.give_up()
@@ -193,7 +203,7 @@ class Pace:
             self._retry_after.received(now, now + retry_after + self._jitter() / 2 * apart)
 
     def _note_refusal(self, latency: float, now: float, retry_after: float) -> None:
-        """Cut the rate, unless the refusal belongs to a probe or is random."""
+        """Cut the rate, unless a probe is under way, or refusals are random and not too many."""
         if self._probes.under_way:
             return
         rate = self._refused_rate(latency, now)
@@ -206,9 +216,10 @@ class Pace:
             self._state = self._state.restarted(RateEvent.REFUSED_TOO_OFTEN, now, rate)
 
     def _refused_rate(self, latency: float, now: float) -> float:
-        """Estimate the requests a second that led to a refusal.
+        """Return the rate that was refused, in requests a second.
 
-        Without a limit, this is a guess by the latency, but not by the long latency of a timeout.
+        If no limit is known, this is an estimate by the latency of the request, or by the best
+        latency if that is shorter (as it is after a timeout).
         """
         rate = self._state.rate(now)
         if math.isinf(rate):

@@ -1,8 +1,8 @@
 """Runs the threads that make requests, each thread one request at a time.
 
-The machine decides what is sent, and when; a lock lets only one thread at a time use the machine.
+The machine decides what is sent, and when. A lock lets only one thread at a time use the machine.
 The results of batches come back as values, which the main thread takes. So only the main thread
-keeps accounts (counts, dead letters, STATE), and these need no locks.
+changes counts, dead letters and STATE, and these need no locks.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.settings import DeliverySettings
 from target_liveintent.system import free_descriptors
 
-_FEWEST_EVENTS_TO_COMPARE = 1_600  # The pool holds at least these if the API refuses events.
+# The pool has room for batches with about this many events or more, to compare events if the API
+# refuses some.
+_FEWEST_EVENTS_TO_COMPARE = 1_600
 
-_SPARE_DESCRIPTORS = 16  # For the store, the report, metrics and the resolver.
-_LONGEST_AWAY_SECONDS = 2.0  # Usually, the main thread takes results once a second.
+# The file descriptors that the store, the report, metrics and the look-up of host names need.
+_SPARE_DESCRIPTORS = 16
+# If the main thread has not used the pool for longer, no request starts. Usually, it takes results
+# at least once a second.
+_LONGEST_AWAY_SECONDS = 2.0
 
 
 class DeliveryPool:
@@ -56,12 +61,12 @@ class DeliveryPool:
         self._away_since = clock.monotonic()  # When the main thread last used the pool.
         # Until when the reservations are valid, by `Clock.since_boot`.
         self.reserved_until: Callable[[], float] = lambda: math.inf
-        self._was_held = False  # Whether `_ask` made no request that may have been due.
+        self._was_held = False  # Whether `_ask` has held back requests since the last `take`.
         self.in_flight = 0  # The batches whose last result was not taken yet.
 
     @property
     def full(self) -> bool:
-        """Whether the pool has enough batches, and takes no other now."""
+        """Whether the pool has enough batches, and takes no further batch now."""
         with self._lock:
             return self._machine.is_full
 
@@ -178,9 +183,10 @@ class DeliveryPool:
             self._most_threads = self._threads
 
     def _is_away(self) -> bool:
-        """Whether the main thread has waited for long, for the store or for the reader of STATE.
+        """Whether the main thread has waited too long for the store or for the reader of STATE.
 
-        Meanwhile it saves no confirmed event and renews no reservation, so no request may start.
+        Meanwhile, the main thread saves no confirmed events and renews no reservations, so no
+        request may start.
         """
         return self._clock.monotonic() - self._away_since > _LONGEST_AWAY_SECONDS
 
@@ -247,7 +253,10 @@ class DeliveryPool:
                     self._clock.wait(self._lock.wait, min(left, threading.TIMEOUT_MAX))
 
     def _start(self, work: Callable[[], None]) -> bool:
-        """Start a thread; return False if the system gives no thread. A bug ends the delivery."""
+        """Start a thread; return False if the system gives no thread.
+
+        An unexpected exception in the thread ends the delivery.
+        """
 
         def run() -> None:
             try:
@@ -272,7 +281,7 @@ def most_batches(max_concurrent_requests: int, batch_size_rows: int) -> int:
 
 
 def most_connections(wanted: int) -> int:
-    """Return how many of the wanted connections this machine allows, but at least one."""
+    """Return how many of the wanted connections the free file descriptors allow, at least one."""
     free = free_descriptors()
     return wanted if free is None else min(wanted, max(1, free - _SPARE_DESCRIPTORS))
 

@@ -1,13 +1,14 @@
 """Probes, which show whether refusals depend on the rate.
 
-A limit accepts the same number of requests at any rate above it. If a share is refused at random,
-or because of other clients, slower requests are refused as often. A *probe* tells these cases
-apart: ten requests at four times the rate. If the API accepts at least half of the former share,
-refusals are random: for the next 100 answers, a usual share of refusals does not cut the rate.
+A limit accepts the same number of requests a second at any rate above it. If refusals are random,
+or other clients cause them, the same share of requests is refused at any rate. A *probe* tells
+these cases apart: the run sends ten requests at up to four times the rate. If the API accepts at
+least half the share that it accepted before, refusals are random. Then, up to 55 % refusals do not
+cut the rate during the next 100 answers.
 
 During these answers, other clients that share a limit get less, because the run does not know about
-these clients. The tasks of a Spark write know their number. Before its first probe, each task finds
-its share of the limit.
+these clients. The tasks of a Spark write know how many tasks there are. So each task finds its
+share of the limit before its first probe.
 """
 
 from __future__ import annotations
@@ -19,46 +20,47 @@ from typing import NamedTuple
 from target_liveintent.delivery.rate_phases import RateEvent
 
 SAMPLE_ANSWERS = 10
-"""The number of answers whose share of refusals can begin a probe, and the number of requests in a
-probe. A probe must be short, because a limit refuses most of its requests."""
+"""The share of refusals among this many last answers decides whether a probe begins. A probe has
+the same number of requests: it must be short, because a limit refuses most of them."""
 
 LEAST_REFUSED_RATIO, MOST_REFUSED_RATIO = 0.4, 0.8
-"""The least and the greatest share of refusals that begin a probe. A single client at a limit gets
-a lower share. At a higher share, too few requests are accepted to compare shares."""
+"""A probe can begin if the share of refusals is at least the first and at most the second of these
+ratios. A single client at a limit gets fewer refusals. If there are more refusals, too few requests
+are accepted to compare shares."""
 
 PROBE_RATIO = 4.0
-"""The rate of a probe, relative to the highest rate of the answers before it. A limit then accepts
-only a quarter of the former share, which is well below what counts as random."""
+"""The rate of a probe is this many times the highest rate before the probe. A limit then accepts
+only a quarter of the former share of requests, which is well below `RANDOM_RATIO`."""
 
 LEAST_PROBE_RATIO = 2.5
-"""The least rate of a probe, relative to the highest rate before the probe. With a slower probe, a
-limit would accept a similar share. The full `PROBE_RATIO` is not always possible, because of the
-requests in flight or `per_minute`."""
+"""A probe begins only if its rate can be at least this many times the highest rate before it.
+During a slower probe, a limit would accept almost the former share. The full `PROBE_RATIO` may be
+impossible because of `per_minute`, or because too many requests would be in flight."""
 
 RANDOM_RATIO = 0.5
 """Refusals are random if the share of accepted requests in a probe is at least half the share
-before the probe. At a limit, a probe at four times the rate gets a quarter of this share."""
+before the probe. A limit accepts only a quarter of that share at four times the rate."""
 
 RANDOM_ANSWERS = 100
-"""The number of answers after a probe during which refusals count as random, if the probe found
-them random. The next probe may come afterwards."""
+"""If a probe shows that refusals are random, they count as random during this many answers. The
+next probe may begin afterwards."""
 
 PAUSE_ANSWERS = 40
-"""The least number of answers between a probe that found a limit and the next probe. The tasks of a
-Spark write also wait for this number of answers before their first probe, to find their shares of
-the limit."""
+"""After a probe that found a limit, the next probe begins after at least this many answers. The
+tasks of a Spark write also wait for this many answers before their first probe, to find their
+shares of the limit. (`EARLY_PROBE_RATIO` is an exception.)"""
 
 EARLY_PROBE_RATIO, EARLY_PROBE_SECONDS = 0.5, 5.0
-"""At a low rate, answers are few. So the next probe may begin 5 seconds after the last probe,
-without a pause of answers, if its rate is at most half the rate of the last probe."""
+"""If the rate of the next probe would be at most half the rate of the last probe, the next probe
+may begin after 5 seconds, before `PAUSE_ANSWERS` have come. At a low rate, these take long."""
 
 ALLOWED_REFUSED_RATIO = 0.55
-"""The greatest share of refusals that leads to no cut of the rate while refusals are random. If the
-API refuses half of the requests at random, a run should still be fast."""
+"""While refusals are random, up to this share of refusals does not cut the rate. If the API refuses
+half of the requests at random, a run should still be fast."""
 
 EXCESS_REFUSALS = 3.0
-"""The number of refusals beyond the allowed share that leads to a cut of the rate. Chance rarely
-causes this number."""
+"""While refusals are random, this many refusals beyond the allowed share cut the rate. By chance,
+there are rarely this many."""
 
 
 class Probe(NamedTuple):
@@ -76,18 +78,18 @@ class Probe(NamedTuple):
 
 
 class RandomRefusals(NamedTuple):
-    """The result of a probe that refusals do not depend on the rate.
+    """What is known after a probe has shown that refusals do not depend on the rate.
 
     Attributes:
-        answers_left: For how many more answers the run assumes this.
-        excess: The refusals beyond the allowed share.
+        answers_left: For how many more answers refusals count as random.
+        excess: The number of refusals beyond the allowed share.
     """
 
     answers_left: int = RANDOM_ANSWERS
     excess: float = 0.0
 
     def answered(self) -> RandomRefusals | None:
-        """Return what is known after an answer; None if the run no longer assumes it."""
+        """Return what is known after an answer; None if refusals no longer count as random."""
         if self.answers_left == 1:
             return None
         excess = max(0.0, self.excess - ALLOWED_REFUSED_RATIO)
@@ -106,7 +108,7 @@ class Probes:
 
     Attributes:
         under_way: The present probe, or None.
-        random_refusals: What is known of random refusals after a probe, or None.
+        random_refusals: What is known while refusals count as random; otherwise None.
     """
 
     def __init__(self, tasks: int) -> None:
@@ -118,15 +120,18 @@ class Probes:
         self._last_rate = 0.0  # The requests a second of the last probe.
 
     def note_answer(self) -> None:
-        """Count an answer of the pause after a probe."""
+        """Count an answer during the pause before the next probe."""
         self._pause_answers -= 1
 
     def clear(self) -> None:
-        """Forget the last answers: at the present rate, refusals cannot be compared."""
+        """Forget the last answers: while no limit is known, refusals cannot be compared."""
         self._sample.clear()
 
     def give_up(self) -> None:
-        """Forget the probe and its result after a `Retry-After` or a long standstill."""
+        """Forget the present probe, and what a probe has shown.
+
+        This is for a `Retry-After` and for a long standstill.
+        """
         self.under_way = None
         self.random_refusals = None
 
@@ -139,10 +144,10 @@ class Probes:
             now: The time, in seconds.
             accepted: Whether the request was accepted.
             rate: The present rate, in requests a second.
-            fastest: The requests a second that a probe can have at most.
+            fastest: The highest rate that a probe can have, in requests a second.
 
         Returns:
-            The event, and the rate that it is about; None if there is no event.
+            The event, and the rate for `RateState.restarted`; None if no probe begins or ends.
         """
         if self.random_refusals:
             self.random_refusals = self.random_refusals.answered()
@@ -165,7 +170,7 @@ class Probes:
         return RateEvent.MIXED, probe.rate
 
     def _may_begin(self, now: float, highest: float) -> bool:
-        """Return whether the pause after the last probe is over, or the rate has fallen far."""
+        """Return whether the pause after the last probe is over, or may be cut short."""
         if self._pause_answers <= 0:
             return True
         is_slower = PROBE_RATIO * highest <= EARLY_PROBE_RATIO * self._last_rate

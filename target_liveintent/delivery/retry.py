@@ -1,7 +1,8 @@
 """Retry: what a fault means for its part and for the run, and how long a part rests before a retry.
 
 A *fault* is an answer after which the same events are sent again (`REPEATED`, api.py). The table of
-outcomes (outcome_table.py) says when. The pace (pace.py) says when any request may start.
+outcomes (outcome_table.py) says when they are sent again. The pace (pace.py) says when any request
+may start.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from target_liveintent.delivery.api import Answer
 from target_liveintent.delivery.outcome_table import Faults
 
 _MOST_FAULTS = 10.0  # With this number of faults, a part is halved, and a single event is rejected.
-_THROTTLED_FAULTS = 0.25  # An answer that requests come too fast counts less: a limit causes many.
-_RETRY_SECONDS_PER_FAULT = 1.0  # The backoff of a part.
+# An answer that requests come too fast counts less, because a limit causes many such answers.
+_THROTTLED_FAULTS = 0.25
+_RETRY_SECONDS_PER_FAULT = 1.0  # How long a part rests for each of its counted faults.
 # The last batches of a run can often be compared only with their own parts. So if at most three
-# batches are left, these are halved after a quarter of the budget.
+# batches are left, they are halved after a quarter of the budget of an outage.
 MOST_BATCHES_TO_HALVE = 3
 _LATE_RATIO = 0.25
 
@@ -27,7 +29,10 @@ def counted_faults(answer: Answer) -> float:
 
 
 def faults_of(counted: float, *, is_late: bool) -> Faults:
-    """Return what the number of faults of a part means; `is_late` is for the end of a run."""
+    """Return what the number of faults of a part means.
+
+    `is_late` says that a quarter of the budget is used, and only the last batches are left.
+    """
     if counted >= _MOST_FAULTS:
         return Faults.TEN
     if is_late:
@@ -50,11 +55,12 @@ class OutagePhase(enum.Enum):
 
 
 class Outage:
-    """An outage: each request gets a fault. When its budget is used up, the run ends.
+    """Knows whether there is an outage: a time in which each request gets a fault.
 
-    While the API accepts any request, there is no outage, however long a batch waits. While the run
-    waits for input, there is no outage either, because only a further batch can show anything.
-    Times are monotonic seconds, and infinite if there is no outage.
+    An outage has a budget of time. When the budget is used up, the run ends. While the API accepts
+    any request, there is no outage, however long a batch waits. While the run waits for input,
+    there is no outage either, because only a further batch can show anything. Times are monotonic
+    seconds, and infinite if there is no outage.
     """
 
     def __init__(self, budget_seconds: float) -> None:

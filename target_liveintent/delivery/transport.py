@@ -47,8 +47,8 @@ from target_liveintent.delivery.exchange import NotHttpError, Reply, exchange
 from target_liveintent.settings import is_loopback
 
 _TIMEOUT_TOLERANCE_SECONDS = 0.05
-"""How much the timeout of a socket may differ from the time that is left. To set a timeout is a
-system call, after which a thread may wait 5 ms for the interpreter."""
+"""The timeout of a socket is changed only if it differs from the time that is left by more than
+this: each change is a system call, after which a thread may wait 5 ms for the interpreter."""
 _NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 """Exceptions for faults of the network. The look-up of a host name raises a `ValueError` if a part
 of the name is empty or too long."""
@@ -74,9 +74,9 @@ _SUSPENDED = Answer(
     Verdict.STARVED, "this run was suspended, and must renew its reservations before it sends more"
 )
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}  # This process, or the machine, has none left.
-# OpenSSL's reasons if an answer is not TLS. Each version of OpenSSL gives another one of these.
+# The reasons that OpenSSL may give if an answer is not TLS; they depend on the version of OpenSSL.
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
-_PASSING_STATUSES = {408, 425, 429}  # As after any 5xx, a proxy may accept later.
+_PASSING_STATUSES = {408, 425, 429}  # A proxy may connect later, as it may after any 5xx.
 _PROXY_FAILED = Answer(Verdict.FAULT, "the proxy could not connect")
 _WRONG_CERTIFICATES = Answer(
     Verdict.UNREACHABLE,
@@ -194,7 +194,7 @@ class Route:
                 connection.timeout = seconds
                 connection.connect()
                 self._was_connected = True
-            if not may_send():  # The last moment to ask: to connect may have taken long.
+            if not may_send():  # This is asked as late as possible: connecting may take long.
                 self._open.append(connection)
                 return _SUSPENDED
             request = self._head % (token.encode(), len(body)) + body
@@ -277,7 +277,7 @@ def _tls_obstacle(fault: BaseException, *, by_proxy: bool) -> Answer | None:
 
 
 def _answer_for_refusal(status: int) -> Answer:
-    """Return what the HTTP status means with which a proxy refuses to connect."""
+    """Return what it means if a proxy refuses to connect, and answers with this HTTP status."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING_STATUSES:
         return _PROXY_FAILED
     return Answer(
@@ -323,7 +323,7 @@ def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolM
 
 
 def _certificates() -> tuple[str | None, str | None]:
-    """Return the file of certificates, and the folder or folders; one of the two may be None."""
+    """Return the file of certificates, and the folder (or folders); one of the two may be None."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if path := os.environ.get(name):
             return (None, path) if Path(path).is_dir() else (path, None)

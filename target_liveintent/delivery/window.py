@@ -2,14 +2,15 @@
 
 When too many requests are in flight, they queue up at the API, and answers take longer.
 
-| answers | window |
+| what happens | window |
 |---|---|
-| A request is accepted. No limit is known, and no round was slow yet. | + 0.5 |
-| A round was not slow. A limit is known, or an earlier round was slow. | + 1 |
-| A round is slow: its median latency is more than twice the least one. | times 0.7 |
-| A fourth round in a row is slow, although the window became narrower. | as before these rounds |
+| A request is accepted. No rate limit is known, and no round was slow yet. | + 0.5 |
+| A round was not slow. A rate limit is known, or an earlier round was slow. | + 1 |
+| A round is slow: its median latency is more than twice the least median. | times 0.7 |
+| A fourth round in a row is slow, and hardly faster than the first one. | as before these rounds |
 
-A *round* is as many answers as the window is wide, but at least eight.
+A *round* is as many accepted requests as the window is wide, but at least eight. The window grows
+only if it was full: otherwise, a wider window would change nothing.
 """
 
 from __future__ import annotations
@@ -18,29 +19,33 @@ import math
 import statistics
 
 FIRST_REQUESTS = 2.0
-"""The window at the start, and after a standstill: a smaller window would grow slowly."""
+"""How many requests may be in flight at the start, and after a standstill in addition to those that
+still are. A smaller window would grow slowly."""
 
 REQUESTS_FOR_EACH_ANSWER = 0.5
-"""By how much an answer widens the window at first: the window grows by half in each round trip."""
+"""At first, each accepted request widens the window by this. So the window grows by half in each
+round trip."""
 
 LEAST_ROUND_ANSWERS = 8
-"""The median latency of fewer answers depends too much on chance."""
+"""A round has at least this many accepted requests. The median latency of fewer requests depends
+too much on chance."""
 
 SLOW_RATIO = 2.0
-"""A round is slow if its median latency is more than twice the least median latency. Without a
-queue at the API, medians of eight answers hardly ever differ that much."""
+"""A round is slow if its median latency is more than this many times the least median latency.
+Without a queue at the API, medians of eight answers hardly ever differ that much."""
 
 NARROWING_RATIO = 0.7
-"""The factor of the window after a slow round. A queue at the API is gone after a few such steps,
-and a single step costs little speed if the round was slow by chance."""
+"""After a slow round, the window is multiplied by this factor. A queue at the API is gone after a
+few such steps. If the round was slow by chance, a single step costs little speed."""
 
 SLOW_ROUNDS = 3
-"""The number of slow rounds after which the window is a third as wide. If a queue at the API had
-made answers slow, they would be faster now."""
+"""After this many slow rounds in a row, the window is a third as wide. If a queue at the API had
+made answers slow, they would now be faster. If they are not, the window gets its former width back
+after the next slow round."""
 
 FASTER_RATIO = 0.7
-"""Answers became faster in a narrower window if their latency is at most this share of the latency
-before. Smaller differences happen by chance."""
+"""Answers are faster in a narrower window if their median latency is at most this ratio of the
+median of the first slow round. Smaller differences happen by chance."""
 
 
 class Window:
@@ -83,7 +88,7 @@ class Window:
         Args:
             started_at: When the accepted request started, in seconds.
             now: The time, in seconds.
-            was_full: Whether the window was full. If not, a wider window would change nothing.
+            was_full: Whether the window was full before the answer.
             is_limited: Whether a rate limit is known, so that the window need not grow quickly.
         """
         if started_at < self._narrowed_at:
