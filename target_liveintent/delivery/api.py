@@ -211,7 +211,7 @@ def _seconds_to_reset(number: float) -> float:
 
 
 def _seconds(value: str) -> float | None:
-    """Return the seconds of a `Retry-After`, a number or a date; None if it cannot be read."""
+    """Return the seconds that a `Retry-After` (a number or a date) asks to wait, or None."""
     try:
         if value.isascii() and value.isdigit():
             return float(int(value))

@@ -36,7 +36,7 @@ accepted request."""
 
 LONG_STANDSTILL_FAILURES = 18
 """After this many failures in a row, the result of an earlier probe no longer counts, because the
-API has changed."""
+API may have changed."""
 
 
 class Backoff:

@@ -40,7 +40,7 @@ class Batch(msgspec.Struct, eq=False):
 
     number: int  # The run numbers its batches from 0, in the order in which it opens them.
     stream: str
-    opened_at: float  # Monotonic seconds when its first conversion came.
+    opened_at: float  # When its first conversion came, in monotonic seconds.
     read_at: float  # The Unix time of the same moment.
     # 1 to `MAX_EVENTS_PER_REQUEST`, in the order of their records.
     conversions: list[Conversion]
@@ -66,7 +66,8 @@ class BatchResult(msgspec.Struct, eq=False):
     retries: int = 0
     throttled: int = 0  # The number of POSTs that were answered with 408, 425, 429 or 503.
     failure: Exception | None = None  # Why the delivery ended before all events had an outcome.
-    is_last: bool = True  # Whether the batch is finished. If not, this has only delivered events.
+    # Whether the batch is finished. If not, this result is only about delivered events.
+    is_last: bool = True
 
     def split_off(self) -> BatchResult:
         """Move the delivered events to a new result, and return the new result."""
@@ -132,7 +133,7 @@ class BatchDelivery:
     # What becomes of the first part
 
     def drop_old(self, unix_time: float) -> None:
-        """Reject the events of the first part that are too old: one of them makes a request fail.
+        """Reject the events of the first part that are too old: a single one makes a request fail.
 
         If all events of the part are too old, do the same with the next part.
         """

@@ -52,8 +52,8 @@ from target_liveintent.settings import DeliverySettings
 _SHORTEST_TIMEOUT_SECONDS = 5.0
 _SILENT_INTERVALS = 2
 """If no batch comes for this many times `flush_interval_seconds`, the input may count as ended.
-After one interval, a batch with the last records may still be open; after two, there is no such
-batch."""
+After one interval, a batch with the last records may still be open. After two intervals, no such
+batch is left."""
 
 
 class DeliveryInput:
@@ -267,7 +267,7 @@ class DeliveryMachine:
 
     @property
     def is_full(self) -> bool:
-        """Whether enough batches have something to send."""
+        """Whether enough batches have events to send or in flight."""
         return self._queue.is_full(self._pace.window)
 
     @property

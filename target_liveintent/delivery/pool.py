@@ -54,15 +54,15 @@ class DeliveryPool:
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         # What the main thread waits for: a result, or None to end its wait.
         self._finished: queue.SimpleQueue[BatchResult | None] = queue.SimpleQueue()
-        self._threads = 0  # The threads that make requests.
+        self._threads = 0  # How many threads make requests.
         self._wakes_at = math.inf  # When another thread asks the machine again.
-        self._busy = 0  # Requests that are handed out and not answered yet.
+        self._busy = 0  # How many requests are handed out and not answered yet.
         self._closed = False
         self._away_since = clock.monotonic()  # When the main thread last used the pool.
         # Until when the reservations are valid, by `Clock.since_boot`.
         self.reserved_until: Callable[[], float] = lambda: math.inf
         self._was_held = False  # Whether `_ask` has held back requests since the last `take`.
-        self.in_flight = 0  # The batches whose last result was not taken yet.
+        self.in_flight = 0  # How many batches were submitted, and have not come back.
 
     @property
     def full(self) -> bool:
@@ -142,13 +142,14 @@ class DeliveryPool:
         for _ in range(self._threads):
             self._requests.put(None)
 
-    # With the lock
+    # Methods that need the lock
 
     def _hand_out(self) -> None:
         """Hand out the requests that are due.
 
-        No request waits for a thread, because its events could get too old meanwhile. If the system
-        gives no more threads, the present threads make all requests.
+        If all threads are busy, another thread starts: while a request waited for a thread, its
+        events could get too old. If the system gives no more threads, the present threads make all
+        requests.
         """
         while (request := self._due_request()) is not None:
             if self._threads < self._busy:
@@ -208,7 +209,7 @@ class DeliveryPool:
         while self._machine.finished:
             self._finished.put(self._machine.finished.popleft())
 
-    # In the threads
+    # What runs in the threads
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:

@@ -20,8 +20,8 @@ from typing import NamedTuple
 from target_liveintent.delivery.rate_phases import RateEvent
 
 SAMPLE_ANSWERS = 10
-"""The share of refusals among this many last answers decides whether a probe begins. A probe has
-the same number of requests: it must be short, because a limit refuses most of them."""
+"""After this many answers, the share of refusals among them decides whether a probe begins. A probe
+has the same number of requests: it must be short, because a limit refuses most of them."""
 
 LEAST_REFUSED_RATIO, MOST_REFUSED_RATIO = 0.4, 0.8
 """A probe can begin if the share of refusals is at least the first and at most the second of these

@@ -36,8 +36,9 @@ _LETTER_REFUSALS_TO_GIVE_UP = 200
 """If the API refuses at least this many requests in a row with events that have dead letters, only
 samples of such events are sent. To find all good events of one batch takes fewer requests."""
 _LETTER_REFUSALS_RATIO = 2
-"""After the API accepts a request with such events, the allowed number of refusals in a row is this
-ratio times the number of requests with such events until then, if that is more."""
+"""If the API accepts a request with events that have dead letters, more refusals in a row may
+follow: this ratio times the number of such requests until then, but at least
+`_LETTER_REFUSALS_TO_GIVE_UP`."""
 SAMPLES_OF_LETTERS = 3
 """After too many refusals in a row, this many events of each batch are sent as samples. If the API
 accepts none of them, the other events of the batch that have such dead letters are not sent."""
@@ -128,7 +129,7 @@ class Refusals:
         self._in_a_row.append((newest, is_sample))
 
     def accepted_after(self, request: float) -> bool:
-        """Return whether the API accepted a request that was made after the one of this number."""
+        """Return whether the API accepted a request made after the request with this number."""
         return self._newest_accepted > request
 
     def allows_unproven(self, events: int) -> bool:
