@@ -24,7 +24,7 @@ from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.stopping import too_many_rejected
 from target_liveintent.spark.options import SparkWrite, option_warnings, write_of
-from target_liveintent.spark.outcomes import Attempt, FactTable
+from target_liveintent.spark.outcomes import Attempt, OutcomeTable
 from target_liveintent.spark.rows import names_of, rows_of
 from target_liveintent.spark.task import LOGGER
 from target_liveintent.store.opening import open_store
@@ -106,7 +106,7 @@ def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) 
         return RunError(Failure.of(FailureCode.TASKS_FAILED, tasks=failed, rows=total.unsettled))
     refused = total.rejected["refused_by_api"]
     is_suspicious = refused > MOST_UNPROVEN_OF_NONE and not counts.has_taken
-    if is_suspicious and not FactTable(write).has_accepted(first):
+    if is_suspicious and not OutcomeTable(write).has_accepted(first):
         return AllRefusedError(Failure.of(FailureCode.WRITE_REFUSED, events=refused))
     rejected = total.rejected.total()
     if rejected and not (write.outcomes_path or settings.dry_run):

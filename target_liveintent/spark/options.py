@@ -44,7 +44,7 @@ _RULES = {
         for name in names.split()
     },
 }
-"""The rule for the text of each option: a pattern (of ASCII characters), and words for messages."""
+"""For each option, the pattern that its whole text must match, and the words of the message."""
 _NO_SETTINGS = ("stream_name", "concurrent_tasks", "outcomes_path", "write_id", "key_properties")
 
 

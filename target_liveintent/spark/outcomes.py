@@ -46,8 +46,8 @@ OUTCOME_SCHEMA = pa.schema(
     [(name, kind) for kind, names in _COLUMNS.items() for name in names.split()]
 )
 _WRITE_SECONDS = 1.5
-"""Minimum seconds between two writes of rows. A run handles answers and due work once a second, so
-a row is in the table at most 3 seconds after the answer."""
+"""Minimum seconds between two writes of rows. A run calls `write` about once a second, so a row is
+in the table at most 3 seconds after the answer."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 Sent = Mapping[tuple[int, str], set[str]]
 """The IDs of delivered events, by pixel and stream."""
@@ -70,10 +70,10 @@ class Attempt(NamedTuple):
     partition: int
 
 
-class FactTable:
+class OutcomeTable:
     """The table of outcomes at `outcomes_path`; without this option, nothing is kept.
 
-    With `create`, an absent table is created; the driver does this before a task starts.
+    If the table is absent, `create` creates it. The driver does this before a task starts.
 
     Raises:
         StorageError: If the file system cannot be used, or the table is absent. All methods may
@@ -91,12 +91,12 @@ class FactTable:
             if self._files.get_file_info(f"{self._root}/write=none").type != fs.FileType.NotFound:
                 return
             if not create:
-                msg = "this machine does not find the driver's table. All machines must share it"
+                msg = "this machine does not find the driver's table, which all machines must share"
                 raise FileNotFoundError(0, msg)
         # With an empty file, readers can open the table from now on.
         self.add(Attempt("", 0.0, ("none",), 0), OUTCOME_SCHEMA.empty_table())
 
-    def add(self, attempt: Attempt, facts: pa.Table) -> None:
+    def add(self, attempt: Attempt, rows: pa.Table) -> None:
         """Add rows of an attempt as a new file; readers never see a partly written file."""
         if not self._root:
             return
@@ -104,11 +104,11 @@ class FactTable:
         name = f"{attempt.partition:05}-{attempt.run_id}-{uuid.uuid4().hex}.parquet"
         path = begun = f"{folder}/{name}"
         with _failures_named("written"):
-            if self._files.type_name in {"local", "hdfs"}:  # Readers would see such a file.
+            if self._files.type_name in {"local", "hdfs"}:  # Readers would see an incomplete file.
                 self._files.create_dir(folder)
                 begun = f"{folder}/_{name}"  # Readers ignore names with a "_" in front.
             with self._files.open_output_stream(begun) as stream:
-                pq.write_table(facts, stream)
+                pq.write_table(rows, stream)
             if self._files.type_name == "local":
                 Path(begun).chmod(0o600)
                 with Path(begun).open("rb+") as local:
@@ -119,15 +119,15 @@ class FactTable:
     def sent_before(self, attempt: Attempt) -> Sent:
         """Return the events that earlier attempts of the same write have delivered.
 
-        A write may have many partitions. So this reads the table only if it has files of another
-        execution or of this partition. In this case, Spark has repeated tasks, and rows may have
-        moved to other partitions.
+        A write may have many partitions. So this reads the write's files only if some of them are
+        of another execution or of this partition. In this case, Spark has repeated tasks, and rows
+        may have moved to other partitions.
         """
         own, run_id = f"/{attempt.partition:05}-", attempt.run_id
         return self._delivered(attempt.writes[0], lambda file: own in file or run_id not in file)
 
     def has_accepted(self, attempt: Attempt) -> bool:
-        """Return whether the API has accepted an event of this write or of a listed micro-batch.
+        """Return whether the API has accepted an event of one of the writes `attempt.writes`.
 
         If the setting `pixel_id` is set, only events of this pixel count.
         """
@@ -135,7 +135,7 @@ class FactTable:
         return bool(pixels) and self._pixel_id in {None, *pixels}
 
     def _delivered(self, write: str, concerns: Callable[[str], bool] = bool) -> Sent:
-        """Return the events that a write has delivered, if `concerns` is True for any file."""
+        """Return the events that a write delivered, if `concerns` is True for any of its files."""
         sent: Sent = defaultdict(set)
         if not self._root:
             return sent
@@ -188,13 +188,13 @@ class TaskOutcomes:
     """Keeps the outcomes of an attempt in the table and in the store: see `Outcomes` (run.py).
 
     Attributes:
-        positions: The numbers in the partition of the rows without an outcome, by event ID.
+        positions: The number, in the partition, of each row without an outcome, by event ID.
         confirm: Notes which events of a batch the API has confirmed, and whether the batch is done.
     """
 
     def __init__(
         self,
-        table: FactTable,
+        table: OutcomeTable,
         attempt: Attempt,
         store: RunStore,
         events: EventDefaults,
@@ -218,7 +218,7 @@ class TaskOutcomes:
         for claim in claims.values():
             for sent in claim.sent:
                 pixel = sent.event.pixel_id
-                row = _OutcomeRow(*self._place(sent), "dropped", pixel, reason="already_sent")
+                row = _OutcomeRow(*self._origin(sent), "dropped", pixel, reason="already_sent")
                 self._rows.append(row)
         return claims
 
@@ -230,8 +230,8 @@ class TaskOutcomes:
         for conversion, sent in zip(conversions, sent_at, strict=True):
             event = conversion.event
             times = (event.event_time * 1_000_000, int(sent * 1e6))
-            place = self._place(conversion)
-            self._rows.append(_OutcomeRow(*place, OUTCOME_DELIVERED, event.pixel_id, *times))
+            origin = self._origin(conversion)
+            self._rows.append(_OutcomeRow(*origin, OUTCOME_DELIVERED, event.pixel_id, *times))
 
     def reject(self, rejection: Rejection, _: float) -> None:
         """Note a rejected or dropped record; keep the redacted record if it was rejected."""
@@ -242,7 +242,7 @@ class TaskOutcomes:
         is_kept = REASONS[rejection.reason].letter
         self._rows.append(
             _OutcomeRow(
-                *self._place(rejection),
+                *self._origin(rejection),
                 outcome="rejected" if is_kept else "dropped",
                 pixel=letter.key.pixel_id or None,  # 0 means: the record has no usable pixel.
                 event_time=event_time * 1_000_000 if isinstance(event_time, int) else None,
@@ -252,12 +252,12 @@ class TaskOutcomes:
             )
         )
 
-    def _place(self, event: Conversion | Rejection) -> tuple[str, str, int | None]:
+    def _origin(self, event: Conversion | Rejection) -> tuple[str, str, int | None]:
         """Return the stream and the ID of an event, and its position, removed from `positions`."""
         return event.stream, event.event_id, self.positions.pop(event.event_id, None)
 
     def write(self, *, before_state: bool = False) -> None:
-        """Write the noted rows if a write is due, and write the store."""
+        """Write the noted rows to the table, if it is time, and the noted outcomes to the store."""
         if self._clock.monotonic() - self._written_at >= _WRITE_SECONDS:
             self._write_rows()
         self._store.write(before_state=before_state)

@@ -40,7 +40,7 @@ _decode_record = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
 class RowInput(NamedTuple):
-    """The meaning of the rows of a DataFrame.
+    """How the rows of a DataFrame are read.
 
     Attributes:
         kind: The kind of the run that takes the rows.
@@ -70,7 +70,7 @@ class RowInput(NamedTuple):
         counts: StreamCounts,
         suppressions: Suppressions,
     ) -> ConvertRow:
-        """Return a function that converts a row, and note the columns in `counts`."""
+        """Return a function that converts a row; note in `counts` which columns are mapped."""
         if self.kind.reads_source:
             stream = Stream(self.stream, {}, self.keys)
             plan = StreamPlan.without_map(self.stream, self.columns)
@@ -98,7 +98,7 @@ def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]
 
 
 def input_of(columns: Sequence[str], stream: str, keys: str) -> RowInput:
-    """Return the meaning of rows with these columns.
+    """Return how rows with these columns are read.
 
     Args:
         columns: The columns of the DataFrame.
@@ -174,7 +174,7 @@ def read_ahead(
 ) -> Iterator[pa.RecordBatch]:
     """Yield batches while a thread reads the next batch; raise the exceptions of this thread.
 
-    A wait for a batch may take an hour, so this function calls `tick`, which does due work.
+    A wait for a batch may take an hour, so this function calls `tick` once a second meanwhile.
     """
     rows, reader = iter(batches), futures.ThreadPoolExecutor(1)
     reading = reader.submit(next, rows, None)

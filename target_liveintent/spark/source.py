@@ -16,11 +16,11 @@ from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.driver import end_write
 from target_liveintent.spark.options import option_warnings, write_of
-from target_liveintent.spark.outcomes import Attempt, FactTable
+from target_liveintent.spark.outcomes import Attempt, OutcomeTable
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
 _BATCHES = 10
-"""The number of micro-batches whose accepted events prove that the settings are right."""
+"""An accepted event in this many of the newest micro-batches shows that the settings are right."""
 
 
 @dataclasses.dataclass
@@ -66,7 +66,7 @@ class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # typ
             LOGGER.warning(warning)
         self._given = dict(options), schema.fieldNames()
         self._begun = Attempt(new_run_id(), time.time(), (), 0)
-        FactTable(write_of(*self._given), create=True)
+        OutcomeTable(write_of(*self._given), create=True)
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> TaskMessage:
         """Deliver a partition; a task calls this. Raise a `RunError` if a row has no outcome."""
@@ -87,7 +87,7 @@ class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # typ
             raise problem
 
     def abort(self, messages: list[TaskMessage | None], *_: int) -> None:
-        """End a write with failed tasks, and log its error; otherwise, `commit` has ended it."""
+        """End a write with failed tasks, and log its error; `commit` has ended any other write."""
         if None in messages:
             LOGGER.error(self._end(messages))
 

@@ -23,7 +23,7 @@ from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.options import SparkWrite
-from target_liveintent.spark.outcomes import Attempt, FactTable, TaskOutcomes
+from target_liveintent.spark.outcomes import Attempt, OutcomeTable, TaskOutcomes
 from target_liveintent.spark.rows import read_ahead, rows_of
 from target_liveintent.store.opening import dry_store_in, empty_store, open_store
 from target_liveintent.store.run_store import RunStore
@@ -46,7 +46,7 @@ def deliver(write: SparkWrite, attempt: Attempt, batches: Iterable[pa.RecordBatc
         where = f"{type(error).__name__} in {place.filename}, line {place.lineno}"
         unforeseen = RunError(Failure.of(FailureCode.UNEXPECTED, exception=where))
         failure = error if isinstance(error, RunError) else unforeseen
-    raise type(failure)(failure.failure)  # Not in the handler: Spark shows chained errors.
+    raise type(failure)(failure.failure)  # Not chained: Spark shows all errors of a chain.
 
 
 def _store_of(write: SparkWrite, attempt: Attempt) -> RunStore:
@@ -63,7 +63,7 @@ class Task:
         self, write: SparkWrite, attempt: Attempt, opened: RunStore, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._source, self._attempt, settings = write.source, attempt, write.settings
-        self._table = FactTable(write)
+        self._table = OutcomeTable(write)
         self._sent = self._table.sent_before(attempt)
         self._refusals = Refusals(shared=True)
         self._outcomes = TaskOutcomes(self._table, attempt, opened, settings.events, clock)

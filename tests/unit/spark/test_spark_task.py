@@ -27,7 +27,7 @@ from target_liveintent.remarks import LOCAL_TIME
 from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.options import SparkWrite
-from target_liveintent.spark.outcomes import FactTable, TaskOutcomes
+from target_liveintent.spark.outcomes import OutcomeTable, TaskOutcomes
 from target_liveintent.spark.task import LOGGER, Task, configure_logging, deliver
 from target_liveintent.store.dead_letters import letters_in
 from target_liveintent.store.opening import dry_store_in, empty_store, open_for_reading, open_store
@@ -257,7 +257,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], RunStore]]:
 def outcomes_of(job: SparkWrite, store: RunStore, clock: FakeClock | None = None) -> TaskOutcomes:
     """Return what keeps the outcomes of a task."""
     events = job.settings.events
-    return TaskOutcomes(FactTable(job), ATTEMPT, store, events, clock or FakeClock())
+    return TaskOutcomes(OutcomeTable(job), ATTEMPT, store, events, clock or FakeClock())
 
 
 def test_rows_are_written_after_1_5_seconds_or_at_the_end(outcomes: Path) -> None:
@@ -328,7 +328,7 @@ def test_reservations_end_whatever_fails(
         msg = "the disk is full"
         raise StorageError(msg)
 
-    monkeypatch.setattr(FactTable, "add", fail)
+    monkeypatch.setattr(OutcomeTable, "add", fail)
     with pytest.raises(StorageError, match="the disk is full"):
         task.release({})
     assert opened(TASK).claim({0: [event("1")]})[0].mine

@@ -10,7 +10,7 @@ pa = pytest.importorskip("pyarrow", reason="an extra")
 pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
 from target_liveintent.spark.options import SparkWrite, write_of  # noqa: E402
-from target_liveintent.spark.outcomes import Attempt, FactTable  # noqa: E402
+from target_liveintent.spark.outcomes import Attempt, OutcomeTable  # noqa: E402
 
 COLUMNS = ["id", "event_time", "email"]
 OPTIONS = {
@@ -28,7 +28,7 @@ def make_job(outcomes: Path | None, *columns: str, **options: str) -> SparkWrite
     """Return a write whose table of outcomes is there."""
     given = OPTIONS | ({} if outcomes is None else {"outcomes_path": str(outcomes)}) | options
     job = write_of(given, [*(columns or COLUMNS)])
-    FactTable(job, create=True)
+    OutcomeTable(job, create=True)
     return job
 
 

@@ -8,7 +8,7 @@ import pytest
 from write_support import ATTEMPT, facts, make_job, pa
 
 from target_liveintent.errors import StorageError
-from target_liveintent.spark.outcomes import OUTCOME_SCHEMA, FactTable
+from target_liveintent.spark.outcomes import OUTCOME_SCHEMA, OutcomeTable
 
 resource = pytest.importorskip("resource", reason="Windows has no limits of a process")
 
@@ -19,8 +19,8 @@ def outcomes(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def table(outcomes: Path) -> FactTable:
-    return FactTable(make_job(outcomes))
+def table(outcomes: Path) -> OutcomeTable:
+    return OutcomeTable(make_job(outcomes))
 
 
 def row(event_id: str, outcome: str = "delivered", **values: Any) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def rows(*rows: dict[str, Any]) -> Any:
     return pa.Table.from_pylist([*rows], OUTCOME_SCHEMA)
 
 
-def test_any_reader_finds_the_rows_with_their_write(table: FactTable, outcomes: Path) -> None:
+def test_any_reader_finds_the_rows_with_their_write(table: OutcomeTable, outcomes: Path) -> None:
     """They are there for any reader, with their write; an empty table can be read as well."""
     assert facts(outcomes) == []
     table.add(ATTEMPT, rows(row("1", sent_at=1_500_000), row("2", "rejected", record="{}")))
@@ -43,7 +43,7 @@ def test_any_reader_finds_the_rows_with_their_write(table: FactTable, outcomes: 
 
 
 def test_a_file_is_on_the_disk_before_it_appears(
-    table: FactTable, outcomes: Path, monkeypatch: pytest.MonkeyPatch
+    table: OutcomeTable, outcomes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A power cut loses no facts that a reader has seen, and leaves no file that is cut off."""
     synced: list[tuple[int, list[dict[str, Any]]]] = []
@@ -57,7 +57,7 @@ def test_a_file_is_on_the_disk_before_it_appears(
     assert synced == [(path.stat().st_size, [])]
 
 
-def test_a_file_appears_at_once(table: FactTable, outcomes: Path) -> None:
+def test_a_file_appears_at_once(table: OutcomeTable, outcomes: Path) -> None:
     """A writer that is killed before the last step leaves a name that no reader looks at."""
 
     class Killed:
@@ -77,10 +77,10 @@ def test_a_file_appears_at_once(table: FactTable, outcomes: Path) -> None:
     (begun,) = (outcomes / "write=run-1").iterdir()
     begun.write_bytes(b"half")
     assert facts(outcomes) == []
-    assert FactTable(make_job(outcomes)).sent_before(ATTEMPT) == {}
+    assert OutcomeTable(make_job(outcomes)).sent_before(ATTEMPT) == {}
 
 
-def test_what_a_write_has_delivered(table: FactTable) -> None:
+def test_what_a_write_has_delivered(table: OutcomeTable) -> None:
     """By pixel and stream; not what others have delivered, or what was rejected.
 
     It is read if this partition, or another execution of the write, has rows.
@@ -101,16 +101,18 @@ def test_what_a_write_has_delivered(table: FactTable) -> None:
 
 
 def test_a_failure_of_the_table_names_the_option_and_no_address(
-    table: FactTable, outcomes: Path, tmp_path: Path
+    table: OutcomeTable, outcomes: Path, tmp_path: Path
 ) -> None:
     for url in ("nope://bucket/x", "s3://"):
         with pytest.raises(StorageError, match=r"option 'outcomes_path': .* cannot be used: \w"):
-            FactTable(make_job(None)._replace(outcomes_path=url), create=True)
+            OutcomeTable(make_job(None)._replace(outcomes_path=url), create=True)
     with pytest.raises(StorageError, match="cannot be used: this machine does not find the"):
-        FactTable(make_job(None)._replace(outcomes_path=str(tmp_path / "there")))
+        OutcomeTable(make_job(None)._replace(outcomes_path=str(tmp_path / "there")))
     (tmp_path / "ann@example.com").write_text("a file")
     with pytest.raises(StorageError, match="cannot be written: ") as raised:
-        FactTable(make_job(None)._replace(outcomes_path=f"{tmp_path}/ann@example.com"), create=True)
+        OutcomeTable(
+            make_job(None)._replace(outcomes_path=f"{tmp_path}/ann@example.com"), create=True
+        )
     assert "ann@" not in str(raised.value)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
