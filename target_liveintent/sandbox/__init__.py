@@ -1,7 +1,7 @@
 """A local stand-in for LiveIntent's Conversions API, for tests and experiments.
 
 The sandbox checks what the API checks, keeps the events that it accepts, and fails on request. It
-shares no code with the rest of the package, so that a mistake in one does not hide in the other.
+shares no code with the rest of the package, so tests with the sandbox find mistakes in both.
 """
 
 import contextlib

@@ -31,8 +31,9 @@ def main(port: int, customer_id: str, auth_token: str) -> None:
     try:
         with Sandbox(port=port, customer_id=customer_id, auth_token=auth_token) as sandbox:
             click.echo(
-                f"Sandbox of the LiveIntent Conversions API on {sandbox.url} "
-                f"(customer {customer_id}, token {auth_token}). Page: {sandbox.url}/"
+                f"The sandbox of LiveIntent's Conversions API runs at {sandbox.url}. It accepts the"
+                f" customer ID {customer_id} and the token {auth_token}. To see what it receives,"
+                f" open {sandbox.url}/ in a browser"
             )
             while True:
                 time.sleep(3600)

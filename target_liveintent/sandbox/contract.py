@@ -1,7 +1,7 @@
 """The API's contract as pure functions: the answer to a request, apart from scripted faults.
 
-The rules are the schemas in `schemas.yaml`, and two rules that a schema cannot express: the age of
-an event is in the window, and an integer is written without a fraction.
+The rules are the schemas in `schemas.yaml`, and two rules that a schema cannot express: an
+event is neither too old nor in the future, and an integer is written without a fraction.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         status: The HTTP status; None if the connection is closed without an answer.
-        accepted: The positions in the batch of the accepted events.
+        accepted: The positions of the accepted events in the batch.
         problems: The reasons why the answer is not 204.
     """
 
@@ -89,8 +89,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         try:
             batch = msgspec.json.decode(body)
             problems = list(islice(broken_rules(batch, now), _MAX_PROBLEMS))
-        # Text that is not UTF-8 and arrays nested thousands deep raise Python's own exceptions, and
-        # the validator a ValueError at some 250 levels. NaN and Infinity are not JSON.
+        # msgspec raises Python's own exceptions for text that is not UTF-8 or JSON, and for arrays
+        # with thousands of levels. The validator raises a ValueError at about 250 levels.
         except (ValueError, RecursionError) as error:
             return refuse(400, f"body: invalid JSON: {error}"), []
         if problems:
@@ -165,7 +165,7 @@ def _other_rules(event: object, now: float) -> Iterator[tuple[Sequence[str], str
     """Yield the path and the broken rule for each value that breaks a rule outside the schemas.
 
     LiveIntent's guide defines the windows for the age of an event. The age is computed when the
-    request arrives. Only the schemas find a value of the wrong type.
+    request arrives. A value of the wrong type breaks a rule of the schemas.
     """
     for path in _INTEGERS:
         if type(lookup(event, path)) is float:  # JSON Schema accepts 1.0 as an integer.

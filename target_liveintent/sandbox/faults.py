@@ -1,7 +1,7 @@
 """The faults that people can script, and how each kind of fault changes an answer.
 
 A fault affects the next `times` requests to which it applies. If `times` is null, it affects such
-requests until somebody removes it.
+requests until somebody removes the fault.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Status(_Fault, kw_only=True, tag="status"):
 
 
 class Drop(_Fault, kw_only=True, tag="drop"):
-    """Closes the connection without an answer, `before` or `after` it accepts the events."""
+    """Closes the connection without an answer, `before` or `after` the events are accepted."""
 
     when: Literal["before", "after"]
 
@@ -61,7 +61,7 @@ class Drop(_Fault, kw_only=True, tag="drop"):
 
 
 class _AboutEvents(_Fault, kw_only=True):
-    """A fault about the events that have one of `event_ids`, or all values in `where`.
+    """A fault of requests with an event that has one of `event_ids`, or all values in `where`.
 
     `where` maps paths such as `userData.ip` to values.
     """
@@ -76,7 +76,7 @@ class _AboutEvents(_Fault, kw_only=True):
             raise ValueError(msg)
 
     def matches(self, accepted: Accepted) -> bool:
-        """Return whether the fault is about any of these events."""
+        """Return whether the fault selects any of these events."""
         return bool(self._selected(accepted))
 
     def _selected(self, accepted: Accepted) -> list[int]:
@@ -131,7 +131,7 @@ SWITCHES: Sequence[tuple[str, str, Fault]] = (
     ),
     ("Token refused", "answers 401", Status(status=401, times=None)),
     ("Slow", "answers 2 s later", Latency(seconds=2, times=None)),
-    ("Lost request", "drops, accepts nothing", Drop(when="before", times=None)),
-    ("Lost answer", "accepts, then drops", Drop(when="after", times=None)),
+    ("Lost request", "accepts nothing, closes the connection", Drop(when="before", times=None)),
+    ("Lost answer", "accepts, closes the connection", Drop(when="after", times=None)),
 )
 """The faults that the page switches on and off: the name, the effect, and the fault."""

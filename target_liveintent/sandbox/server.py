@@ -28,7 +28,7 @@ from target_liveintent.sandbox.store import Store
 _HOST = "127.0.0.1"
 """The address on which the sandbox listens; other machines cannot reach this address."""
 _JSON = "application/json"
-_TICK = 0.1  # seconds between two looks at whether the server stops, during a scripted latency
+_TICK = 0.1  # seconds after which a scripted latency checks again whether the server stops
 
 
 class _Query(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,9 +71,9 @@ class Sandbox(Store):
         Raises:
             OSError: If the port is taken.
         """
-        # The port is bound here, because uvicorn would exit the process if the port is taken. Only
-        # the second socket object knows that its protocol is TCP. Without it, asyncio would leave
-        # Nagle's algorithm on, which delays answers by some 40 ms.
+        # The port is bound here, because uvicorn would exit the process if the port is taken. The
+        # second socket object knows that its protocol is TCP; the first one does not, so asyncio
+        # would leave Nagle's algorithm on, which delays answers by about 40 ms.
         bound = socket.create_server((_HOST, self._port), backlog=128)
         listener = socket.socket(fileno=bound.detach())
         app = Starlette(routes=self._routes(), exception_handlers={HTTPException: _error_response})
@@ -97,7 +97,7 @@ class Sandbox(Store):
             name="liveintent-sandbox",
             daemon=True,  # A sandbox that is never stopped must not keep the process alive.
         )
-        # A connection that a client opens before the server runs waits for it.
+        # If a client connects before the server runs, the connection waits for the server.
         self._thread.start()
         self.url = f"http://{_HOST}:{listener.getsockname()[1]}"
         return self

@@ -23,8 +23,9 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         number: The position among all requests since the last reset, from 1.
         received_at: The Unix time of the arrival, in seconds.
-        events: The number of items in the body.
-        body: The body; "[]" if the body is not a JSON array.
+        events: The number of items in the body; 0 if the sandbox did not read the body.
+        body: The body; "[]" if the sandbox did not read the body, because the token or the customer
+            ID is wrong, or if the body is not a JSON array.
     """
 
     number: int
@@ -67,9 +68,9 @@ class Stats(msgspec.Struct):
 
     Attributes:
         accepted: Accepted events.
-        arrived: Events in all requests, accepted or not.
+        arrived: Items in the bodies that the sandbox has read, accepted or not.
         by_status: Requests by HTTP status, as text; "dropped" if there was no answer.
-        largest_batch: The most events in one request, including refused requests.
+        largest_batch: The largest number of items in one request, including refused requests.
         duplicates: Accepted events whose eventId had been accepted before.
         coverage: The accepted events that have a field, by the name of the field. No two objects of
             an event have a field of the same name.
@@ -131,11 +132,11 @@ class Store:
             self.stats.by_outcome[answer.outcome.value] += 1
             self.stats.largest_batch = max(self.stats.largest_batch, len(items))
             # The hashes of all IDs are kept so that the count of duplicates stays exact. Nothing
-            # else grows without limit; this takes about 70 bytes per event. In a million IDs, two
-            # have the same hash once in thirty million runs.
+            # else grows without limit; this takes about 70 bytes per event. The probability that
+            # two of a million IDs have the same hash is about one in thirty million.
             self._seen.update(hash(event["eventId"]) for event in accepted)
             self.stats.duplicates = self.stats.accepted - len(self._seen)
-            # To count all names in one pass is several times as fast as to look for each.
+            # Counting all names in one pass is several times as fast as looking for each name.
             users = (event["userData"] for event in accepted)
             purchases = (event["purchaseData"] for event in accepted)
             self.stats.coverage.update(chain.from_iterable(chain(accepted, users, purchases)))

@@ -138,8 +138,9 @@ def test_serves_until_a_signal(http: requests.Session, number: signal.Signals) -
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.fullmatch(
-            r"Sandbox of the LiveIntent Conversions API on (http://127\.0\.0\.1:\d+) "
-            r"\(customer b-0000, token t0\)\. Page: \1/\n",
+            r"The sandbox of LiveIntent's Conversions API runs at (http://127\.0\.0\.1:\d+)\."
+            r" It accepts the customer ID b-0000 and the token t0\. To see what it receives, open"
+            r" \1/ in a browser\n",
             line,
         )
         assert found, line

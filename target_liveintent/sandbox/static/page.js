@@ -1,4 +1,4 @@
-// Follows the sandbox: asks for the page again, and replaces what has changed since.
+// Loads the page again twice a second, and replaces the parts that have changed.
 
 const byId = id => document.getElementById(id);
 
@@ -28,7 +28,7 @@ async function refresh() {
   if (live.textContent !== said) live.textContent = said;
 }
 
-// Each button says in its attributes what it asks the sandbox for.
+// The data attributes of a button describe the request that a click sends.
 document.addEventListener("click", async ({ target }) => {
   const { path, method, body, confirm: question } = target.closest("[data-path]")?.dataset ?? {};
   if (!path || (question && !confirm(question))) return;
