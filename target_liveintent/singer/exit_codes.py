@@ -37,7 +37,7 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
             frames = _frames(failure.__traceback__)
             logger.error("this is a bug. Please report it with these lines:\n%s", frames)  # noqa: TRY400
         text = described.words
-        if "\n" in text:  # The text ends with lines of YAML to paste: the ending is a comment.
+        if "\n" in text:  # The text ends with lines of YAML. So `ending` becomes a comment.
             ending = ending and f" #{ending}"
         logger.error("%s%s", text, ending)  # noqa: TRY400
         sys.exit(2 if isinstance(failure, ConfigurationError) else 1)

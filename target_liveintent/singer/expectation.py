@@ -30,7 +30,7 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
         path: The path of the file.
 
     Raises:
-        InputError: If the input has no records, or if this function did not write the file.
+        InputError: If the input has no records, or the file does not have the form of such a file.
         StorageError: If the file cannot be read or written.
     """
     if not any(plan.counts.read for plan in plans):
@@ -51,8 +51,8 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
         raise StorageError(msg) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         msg = (
-            f"the file '{path}' was not written by --expect, so it stays unchanged: delete the"
-            " file, or give --expect another file"
+            f"the content of the file '{path}' is not what --expect writes, so the file stays"
+            " unchanged: repair the file, or give --expect the path of another file"
         )
         raise InputError(msg) from None
     expectation.difference = list(_difference(before, now, path))

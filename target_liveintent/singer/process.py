@@ -91,11 +91,11 @@ class StopSignals:
         Alarm(_LOG_SECONDS, partial(os._exit, 128 + number))
         try:
             self._logger.warning(
-                "the signal %s told the run to stop, but the run did not end within %d seconds:"
-                " perhaps no program reads STATE from standard output, or the database of the store"
-                " does not answer. The process ends now; %s",
-                signal.Signals(number).name,
+                "the process ends now, because the run did not end within %d seconds after the"
+                " signal %s. Perhaps no program reads STATE from standard output, or the database"
+                " of the store does not answer. Nothing is lost: %s",
                 STOP_SECONDS,
+                signal.Signals(number).name,
                 self._then,
             )
         finally:

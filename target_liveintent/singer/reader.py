@@ -65,9 +65,10 @@ _decode_object = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
 class MessageReader(GenericSingerReader[str]):
-    """Reads messages and passes each to its callback; calls `tick` before each read.
+    """Reads messages: passes records to the functions of their stream, and others to callbacks.
 
-    A read waits for at most one second.
+    The reader calls the function `tick` before each read. A read waits for at most one second, so
+    `tick` can do other work while the tap is silent.
 
     Attributes:
         stopped: Whether the reading ends; a caller sets this to True.
@@ -291,8 +292,8 @@ def _split(chunk: bytes) -> tuple[list[bytes], bytes]:
 def decode_message(line: bytes) -> Message:
     """Decode a line to a message; raise an `InputError` if the line is not a Singer message.
 
-    If only Python's `json` module can decode the line, `value` has the text that this module writes
-    for the value of a STATE. So the tap gets back a NaN or half a character in its STATE.
+    If only Python's `json` module can decode the line, this module writes the value of a STATE
+    again. So a NaN or half a character in a STATE stays as it is, and the tap gets it back.
     """
     with contextlib.suppress(*_UNREADABLE):
         return _decode_message(line)

@@ -18,8 +18,7 @@ from target_liveintent.store.dead_letters import imported, letters_in
 from target_liveintent.store.run_store import RunStore
 
 _MOST_REFUSED = 100
-"""The number of events that the API refuses for the first time, from which a replay that delivers
-nothing fails."""
+"""If the API accepts nothing, and refuses this many events for the first time, the replay fails."""
 
 
 def replay_letters(
@@ -33,8 +32,8 @@ def replay_letters(
     This reads no further dead letter after `is_stopped` returns True.
 
     Raises:
-        AllRefusedError: If the API refused all events, and at least `_MOST_REFUSED` for the first
-            time.
+        AllRefusedError: If the API has accepted no event, and refused at least `_MOST_REFUSED`
+            events for the first time.
         RunError: If a dead letter that was read has no outcome.
     """
     counts = run.counts.of(DEAD_LETTERS)

@@ -113,9 +113,9 @@ def test_a_main_thread_that_hangs() -> None:
     """
     code, log, took = run(FOR_EVER, signal.SIGINT, signal.SIGTERM)
     said = (
-        "WARNING the signal SIGINT told the run to stop, but the run did not end within 0"
-        " seconds: perhaps no program reads STATE from standard output, or the database of the"
-        " store does not answer. The process ends now; run it again (run 1)"
+        "WARNING the process ends now, because the run did not end within 0 seconds after the"
+        " signal SIGINT. Perhaps no program reads STATE from standard output, or the database of"
+        " the store does not answer. Nothing is lost: run it again (run 1)"
     )
     assert (code, log) == (128 + signal.SIGINT, said)
     assert 0.2 <= took < 10

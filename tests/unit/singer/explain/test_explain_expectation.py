@@ -89,7 +89,7 @@ def test_nothing_is_expected_of_nothing(path: Path) -> None:
 def test_a_file_of_another_kind(path: Path, text: str) -> None:
     """It is named, and not replaced."""
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match="was not written by --expect"):
+    with pytest.raises(InputError, match="is not what --expect writes"):
         compare(recorded({}), str(path))
     assert path.read_bytes() == text.encode("latin-1")
 
