@@ -45,9 +45,9 @@ REMARK_WORDS = {
     "ambiguous_name": "because of the other columns, its name can also mean something else",
     "vague_name": "its name is too general",
     "other_word": "its name also contains {word!r}",
-    "not_beside_value": "it is not in the same object as the value",
+    "not_beside_value": "it and the column of the value are in different JSON objects",
     # Why the values of a candidate are not certain
-    "other_form": "its values look like something else",
+    "other_form": "its values have an unexpected form",
     "no_times": "not all of its values can be read as times",
     "day_or_month": "which number is the day, and which the month?",
     "unknown_values": "its values are unknown, because no record has a value",

@@ -332,7 +332,7 @@ def test_explain_shows_the_generated_code(program: Program) -> None:
     assert "hidden-t0ken" not in shown
     maps = {"stream_maps": {"orders": {"__filter__": "rand() < 0.5"}}}
     shown = program("explain", "--show-code", given=given, **EVENTS, **maps).output
-    assert "No record of this stream is usual" in shown
+    assert "There is no code for usual records" in shown
 
 
 def test_explain_reads_the_environment(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:

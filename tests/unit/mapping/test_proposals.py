@@ -133,7 +133,11 @@ CENTS = "(its values are whole numbers: are they cents?)"
             dict.fromkeys("ab", "x@example.com"),
             "email: not recognized; candidates: a (b fits equally well), b (a fits equally well)",
         ),
-        ("email", {"email": "Jane"}, "candidates: email (its values look like something else)"),
+        (
+            "email",
+            {"email": "Jane"},
+            "candidates: email (its values have an unexpected form)",
+        ),
         ("seller_mail", {}, "email: not recognized; candidates: seller_mail (its name also"),
         ("page", {"page": "7"}, "source_url: not recognized; candidates: page"),
         ("a", {"a": "https://x.example/?li_did=x"}, "source_url: get('a')"),
@@ -169,7 +173,7 @@ CENTS = "(its values are whole numbers: are they cents?)"
         (
             "total:n payment.currency",
             {},
-            "candidates: payment.currency (it is not in the same object as",
+            "candidates: payment.currency (it and the column of the value are",
         ),
         ("total_orders:n", {}, "value: not recognized; candidates: total_orders"),
         (

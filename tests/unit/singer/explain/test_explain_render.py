@@ -84,9 +84,9 @@ def test_columns_without_a_value_are_listed() -> None:
     lines = printed(schema((*EVENT, "note", "page")), *sales, maps=maps)
     assert [line.strip() for line in lines if "empty" in line or "Left out" in line] == [
         "order_id is empty in all events.",
-        "Left out of events: ip, 2 times.",
-        "Left out of events: ip empty, 1 time.",
-        "Left out of events: source_url empty, 1 time.",
+        "Left out of events: ip (cannot be used), 2 times.",
+        "Left out of events: ip (empty), 1 time.",
+        "Left out of events: source_url (empty), 1 time.",
     ]
 
 
