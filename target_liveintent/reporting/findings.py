@@ -20,17 +20,17 @@ from target_liveintent.store.places import REPLAYABLE, WAITING, PlaceRow
 _FORGOTTEN_AFTER = dt.timedelta(days=2)
 """After this time, a failure no longer counts if runs with other streams have succeeded."""
 _LEAST_RUNS_OF_SCHEDULE = 5
-"""So many runs show how much time is usual between them."""
+"""With fewer runs, it is not known how much time usually is between two runs."""
 _MOST_RUNS_OF_SCHEDULE = 30
-"""Older runs do not show it, because a schedule can change."""
+"""Only this many of the newest runs show the usual time, because a schedule can change."""
 _MISSED_RUNS = 3
-"""So many runs must be missing before it is a problem."""
+"""It is a problem if no run ends for this many times the usual time between runs."""
 _LEAST_SILENCE = dt.timedelta(hours=26)
-"""A shorter time without a run is no problem, whatever the schedule is: runs are not punctual."""
+"""A shorter time without a run is no problem if `max_age` is None: runs are not punctual."""
 _TOLERATED_SHARE = 0.05
-"""The share of conversions that may lack something before it is mentioned."""
+"""A gap is mentioned if more than this share of the conversions have it."""
 _FRESH_SHARE = 0.5
-"""The share that should be sent within an hour; LiveIntent's guide advises it for all events."""
+"""If a smaller share is sent within an hour, as LiveIntent advises for all, this is mentioned."""
 _WEB, _APP = ("web",), ("app",)
 _USEFUL = (
     ("both", ALL_SOURCES),
@@ -41,19 +41,19 @@ _USEFUL = (
     ("order_id", ALL_SOURCES),
     ("value", ALL_SOURCES),
 )
-"""What conversions of some sources should have; the most useful comes first."""
+"""What conversions from these sources should have; the most useful comes first."""
 LATE = "late"
-"""The gap of conversions that were sent more than an hour after they happened."""
+"""The value of `Gap.lack` for conversions that were sent more than an hour after they happened."""
 
 
 class FailedRuns(msgspec.Struct, frozen=True):
-    """Runs have failed, and no later run makes up for them.
+    """Runs have failed, and no later run shows that the failure is over.
 
     Attributes:
         failure: Why the newest of them failed.
         since: When the oldest of them ended.
         runs: How many there are.
-        streams: The streams of these runs, if runs of other streams have succeeded since then.
+        streams: The streams of these runs; empty if the newest run is one of them.
     """
 
     failure: Failure
@@ -63,21 +63,22 @@ class FailedRuns(msgspec.Struct, frozen=True):
 
 
 class NoRun(msgspec.Struct, frozen=True):
-    """There has been no run for too long; `since` is when the last run ended, None without any."""
+    """No run has ended for too long. `since` is when the last run ended; None if there is none."""
 
     since: dt.datetime | None
 
 
 Cause = FailedRuns | NoRun | Unusual
-"""A problem that ends `health` with exit code 3."""
+"""The kinds of problems. If there is a problem, the command `health` ends with exit code 3."""
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A cause, and what it keeps from arriving now.
+    """A cause, and the events that have not arrived because of it.
 
     Attributes:
-        ledger: The events that wait, or the dead letters that the store has.
-        until: When the first window closes of what waits or can be replayed because of it.
+        ledger: The events that wait, if runs failed or are missing. If dead letters are unusual,
+            those that the store still has. Empty for other causes.
+        until: When the first of these events that can still be sent becomes too old.
     """
 
     cause: Cause
@@ -86,7 +87,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def problem_of(cause: Cause, rows: Sequence[PlaceRow]) -> Problem:
-    """Return a problem, given where the events of all days are now."""
+    """Return the problem of a cause; `rows` say where the events of all days are now."""
     if not isinstance(cause, Unusual):
         waiting = [row for row in rows if row.place == WAITING]
         return Problem(cause, ledger_of(waiting), ledger_of(rows).until)
@@ -105,8 +106,8 @@ def causes_of(
 ) -> list[Cause]:
     """Return the problems of runs that a schedule started, the worst first.
 
-    If no run has ended within `max_age`, this is a problem. If this is None, the usual time between
-    runs decides.
+    It is a problem if no run has ended within `max_age`. If `max_age` is None, the limit depends on
+    the usual time between runs.
     """
     causes: list[Cause] = []
     failed = _failed_runs([run for run in scheduled if run.ending.kind != STOPPED])
@@ -123,7 +124,7 @@ def causes_of(
 
 
 def usual_gap(scheduled: Sequence[RunRecord]) -> dt.timedelta | None:
-    """Return how much time usually is between the ends of two runs; None if they are few."""
+    """Return the usual time between the ends of two runs; None if there are too few runs."""
     if len(scheduled) < _LEAST_RUNS_OF_SCHEDULE:
         return None
     ends = [run.ended_at for run in scheduled[-_MOST_RUNS_OF_SCHEDULE:]]
@@ -132,7 +133,7 @@ def usual_gap(scheduled: Sequence[RunRecord]) -> dt.timedelta | None:
 
 
 def _without_repetition(unusual: Sequence[Unusual]) -> list[Unusual]:
-    """Return what is unusual; many dead letters and a new reason for them are one problem."""
+    """Return what is unusual. If a stream has many dead letters, leave out new reasons for them."""
     with_many = {item.stream for item in unusual if item.rule == MANY_DEAD_LETTERS}
     news = [item for item in unusual if item.rule == NEW_REASON and rules.is_about_letters(item)]
     letters = [item for item in news if item.stream in with_many]
@@ -140,7 +141,7 @@ def _without_repetition(unusual: Sequence[Unusual]) -> list[Unusual]:
 
 
 def _from_the_first(item: Unusual, letters: Sequence[Unusual]) -> Unusual:
-    """Return a problem with its begin: many dead letters begin with the first new reason."""
+    """Return a problem, dated back to the first new reason if it is about many dead letters."""
     if item.rule != MANY_DEAD_LETTERS:
         return item
     began = [letter.since for letter in letters if letter.stream == item.stream]
@@ -148,11 +149,10 @@ def _from_the_first(item: Unusual, letters: Sequence[Unusual]) -> Unusual:
 
 
 def _failed_runs(judged: Sequence[RunRecord]) -> FailedRuns | None:
-    """Return the problem that there are failed runs for which no later run makes up.
+    """Return the failed runs, if no later run shows that the failure is over.
 
     Two loaders may send different streams of one pixel. Then a good run of one loader does not
-    show that the other one works. But a stream that has not come for long may have another name by
-    now.
+    show that the other one works. But after two days without a run, a stream may have been renamed.
     """
     failures: list[Failure] = []
     failed: list[RunRecord] = []
@@ -161,7 +161,7 @@ def _failed_runs(judged: Sequence[RunRecord]) -> FailedRuns | None:
         failure = run.ending.failure
         if failure is None:
             succeeded.update(run.streams)
-            if not run.streams:  # Nobody knows whose run it was.
+            if not run.streams:  # It may be a run of any loader.
                 break
         elif _still_counts(run, judged[-1], succeeded):
             failed.append(run)
@@ -175,7 +175,7 @@ def _failed_runs(judged: Sequence[RunRecord]) -> FailedRuns | None:
 
 
 def _still_counts(run: RunRecord, last: RunRecord, succeeded: set[str]) -> bool:
-    """Return whether a failed run counts, given the last run and what succeeded after it."""
+    """Return whether a failed run counts; `succeeded` are the streams of later good runs."""
     if not succeeded:
         return True
     is_forgotten = last.ended_at - run.ended_at >= _FORGOTTEN_AFTER
@@ -183,7 +183,7 @@ def _still_counts(run: RunRecord, last: RunRecord, succeeded: set[str]) -> bool:
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A setting, or the version, that changed; of some settings, the values are not known."""
+    """A change of a setting or of the version. Values are None if only their digest is kept."""
 
     name: str
     before: str | None = None
@@ -191,7 +191,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def changes_of(usual_runs: Iterable[RunRecord]) -> dict[dt.date, list[Change]]:
-    """Return what changed in the settings or the version on a day, the newest first.
+    """Return the changes of the settings and the version by day, the newest day first.
 
     A run is compared with the run before it that had the same streams, because two loaders of the
     same pixel may have different settings.
@@ -217,7 +217,7 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[Change]:
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Something that conversions of some sources lack: `missing` of all conversions."""
+    """Something that `missing` of all `conversions` from these sources lack."""
 
     lack: str
     sources: tuple[str, ...]
@@ -226,7 +226,7 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 def gaps_in(recent: StreamCounts) -> list[Gap]:
-    """Return what recent conversions lack, and that many were late, the most useful first."""
+    """Return what recent conversions lack, the most useful first; at the end, if many were late."""
     gaps = []
     for column, sources in _USEFUL:
         conversions = recent.having("events", sources)

@@ -19,14 +19,14 @@ from target_liveintent.reporting.usual_range import compares_weekdays
 SaidAndToDo = tuple[str, str]
 """What is said of a problem, and what to do."""
 GOOD, CALM, BAD = "good", "calm", "bad"
-"""How things are."""
+"""The status of a headline: nothing is wrong, nothing is urgent, or there is a problem."""
 NO_PROBLEM = "No problem is known so far."
 NOTHING_WRONG = "Nothing is wrong."
 _NOTHING_TO_DO = "Nothing to do."
 _OPERATOR = "the person who runs the pipeline"
 _HALF_A_DAY = dt.timedelta(hours=12)
-"""Runs that are further apart are compared by days, and other runs by the last 24 hours."""
-_TAKEN_BACK = "nobody can take back the values that LiveIntent has."
+"""If runs are this far apart, the first sentence is about a day, else about the last 24 hours."""
+_FINAL = "nobody can correct a value after it was sent to LiveIntent."
 
 
 class Headline(NamedTuple):
@@ -47,7 +47,7 @@ _ALL_REFUSED = (
     f"Ask {_OPERATOR} to check the account and the pixel.",
 )
 _TOO_MANY_REJECTED = (
-    "A run failed because too many conversions cannot arrive.",
+    "A run failed because too many conversions did not arrive.",
     f"Ask {_OPERATOR} to fix the cause.",
 )
 _RUN_FAILED = ("A run failed.", f"Ask {_OPERATOR} to find the cause.")
@@ -62,7 +62,7 @@ FAILURE_HEADLINES: dict[FailureCode, SaidAndToDo] = {
     FailureCode.OUTAGE: _NOT_REACHED,
     FailureCode.STOPPED_IN_OUTAGE: _NOT_REACHED,
     FailureCode.LONG_WAIT: (
-        "LiveIntent asked a run to wait for too long.",
+        "LiveIntent asked a run to pause for a longer time than the settings allow.",
         f"If this lasts for hours, tell {_OPERATOR}.",
     ),
     FailureCode.ALL_REFUSED: _ALL_REFUSED,
@@ -72,7 +72,7 @@ FAILURE_HEADLINES: dict[FailureCode, SaidAndToDo] = {
     FailureCode.NOTHING_DELIVERED: _TOO_MANY_REJECTED,
     FailureCode.ROWS_NOT_KEPT: _TOO_MANY_REJECTED,
 }
-"""What is said of a failed run, by the code of its failure; of other codes, that a run failed."""
+"""What is said of a failed run, by the code of its failure; `_RUN_FAILED` is for other codes."""
 
 _NO_RUN = ("The runs have stopped.", f"Ask {_OPERATOR} whether the schedule still starts the runs.")
 _LOOK_FOR_THEM = (
@@ -80,20 +80,20 @@ _LOOK_FOR_THEM = (
 )
 RULE_HEADLINES: dict[str, SaidAndToDo] = {
     MANY_DEAD_LETTERS: ("More conversions than usual did not arrive.", ""),
-    NEW_REASON: ("Conversions did not arrive for a new reason.", ""),
+    NEW_REASON: ("There is a new reason why conversions did not arrive.", ""),
     "conversions": ("Far fewer conversions than usual arrived.", _LOOK_FOR_THEM),
     "decline": ("Conversions, or their value, have declined for weeks.", _LOOK_FOR_THEM),
     "average_value": (
         "The values are much higher or lower than usual.",
-        f"Ask {_OPERATOR} at once whether values have another unit, such as cents: {_TAKEN_BACK}",
+        f"Ask {_OPERATOR} at once whether values have another unit, such as cents: {_FINAL}",
     ),
     "new_currency": (
         "Conversions have a new currency.",
-        f"If your shop has no new currency, ask {_OPERATOR} at once to correct it: {_TAKEN_BACK}",
+        f"If your shop has no new currency, ask {_OPERATOR} to correct it at once: {_FINAL}",
     ),
     "coverage": (
-        "Conversions lack something that they usually have.",
-        f"Ask {_OPERATOR} whether your shop still supplies it.",
+        "Many conversions lack a detail that they usually have.",
+        f"Ask {_OPERATOR} whether your shop still supplies this detail.",
     ),
     "late": (
         "Conversions are sent later than usual.",
@@ -112,7 +112,7 @@ _ACTIONS = {
     BEYOND_REPAIR,
     f"These conversions cannot be sent again. Ask {_OPERATOR} to fix the cause for the next ones.",
 )
-"""What to do about dead letters that nobody should just send again, by their reason."""
+"""What to do about dead letters for which a replay is not enough, by their reason."""
 _UNKNOWN_RULE = ("The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.")
 
 
@@ -150,7 +150,7 @@ class Top(NamedTuple):
 
 
 def top_of(overview: Overview) -> Top:
-    """Return the last day with runs if they are a day apart, and else the last 24 hours."""
+    """Return the last day with runs, or, if runs are hours apart, the last 24 hours."""
     today, usual = overview.days[-1], overview.figure(CONVERSIONS).usual
     due, last = overview.next_run, overview.last_run
     is_daily = bool(due and last and due - last.ended_at >= _HALF_A_DAY)
@@ -166,7 +166,7 @@ def top_of(overview: Overview) -> Top:
 
 
 def sentence(overview: Overview) -> str:
-    """Return how many conversions arrived, how this compares, and what of the rest waits."""
+    """Return how many conversions arrived, how many usually arrive, and where the others are."""
     top = top_of(overview)
     arrived, to_send = top.ledger.arrived, top.ledger.to_send
     if not to_send:
@@ -182,7 +182,7 @@ def sentence(overview: Overview) -> str:
 
 
 def _change(top: Top) -> str:
-    """Return how the conversions compare with the middle of usual days; empty if unknown."""
+    """Return how many more or fewer conversions than usual arrived; empty if this is unknown."""
     if top.usual is None or not top.usual.middle:
         return ""
     percent = round(100 * (top.ledger.arrived / top.usual.middle - 1))

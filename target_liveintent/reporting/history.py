@@ -29,20 +29,20 @@ from target_liveintent.store.runs import runs_in
 
 FORMAT = 3
 DAYS_READ = 91
-"""Days before today that are read."""
+"""How many days before today are read."""
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
 """How a run can end."""
 USUAL, CANARY, REPLAY, BACKFILL = USUAL_RUN.name, CANARY_RUN.name, REPLAY_RUN.name, "backfill"
-"""The kinds of runs; only runs of the kind `usual` say what is usual."""
+"""The kinds of runs. Only runs of the kind `usual` show what is usual."""
 SCHEDULED = (USUAL, BACKFILL)
 """Kinds of runs that a schedule starts. A person starts the others."""
 _KEPT_SETTINGS = (
     *("timezone", "default_source", "email_normalization", "source_url_parameters"),
     *("on_rejection", "validate_records", "partial_answer"),
 )
-"""Settings that matter to the figures and whose values are kept."""
+"""Settings that can change the figures. Their values are kept."""
 DIGESTED = ("presets", "stream_maps")
-"""Settings with the user's own text that matter to the figures, of which only a digest is kept."""
+"""Settings that can change the figures. Only a digest of them is kept: they are the user's text."""
 _DIGEST_CHARACTERS = 12
 
 
@@ -50,7 +50,7 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a run ended.
 
     Attributes:
-        failure: Why the run failed, also if a signal had stopped it; None if it did not fail.
+        failure: Why the run failed, even if a signal stopped it; None if it did not fail.
         signal: The name of the signal that stopped the run, or None.
     """
 
@@ -66,7 +66,7 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def redacted(self) -> Ending:
-        """The same without secrets and addresses, which the texts of the input could hold."""
+        """The same ending without secrets and addresses, which texts from the input may contain."""
         if self.failure is None:
             return self
         facts = {
@@ -78,7 +78,7 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Range(msgspec.Struct, frozen=True):
-    """What is usual of a figure: eight of ten days lie between the ends."""
+    """What is usual: eight of ten days are between `low` and `high`; `middle` is the median."""
 
     low: float
     middle: float
@@ -89,14 +89,14 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a rule finds unusual in the last 24 hours of a stream, as numbers.
 
     Attributes:
-        subject: The reason, column or currency; empty where the rule has none.
-        count: How many conversions or records are unusual.
-        whole: How many there are in all, where `count` is a part of them; or how many there were
-            some weeks before.
-        weeks: How many weeks before, for the rule about a slow decline.
-        average: The average value, for the rule about it.
-        usual: What is usual of the number that the rule compares.
-        main_reason: Why most of the records were not sent, and `main_count` is how many.
+        subject: The reason, column or currency; empty if the rule has none.
+        count: The number that is unusual: of conversions or records, or a sum of values.
+        whole: If `count` is a part of all conversions or records, their number. For the rule about
+            a slow decline, the number some weeks before.
+        weeks: How many weeks before; only for the rule about a slow decline.
+        average: The average value; only for the rule about average values.
+        usual: What is usual for the number that the rule compares.
+        main_reason: The most frequent reason of dead letters; `main_count` is how many have it.
     """
 
     subject: str = ""
@@ -114,8 +114,8 @@ class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         since: When a run found it first; later runs that find it again keep this time.
-        is_new: Whether the rule had found nothing in the stream on this day, so that the log says
-            it.
+        is_new: Whether no earlier run of this day found something with this rule in this stream.
+            If so, the log reports it.
     """
 
     rule: str
@@ -128,8 +128,8 @@ class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
 class RunRecord(msgspec.Struct, omit_defaults=True):
     """The record of a run: the JSON in the column `figures`.
 
-    docs/reference/store-tables.md describes all fields. The day is that of its end, in the zone of
-    the setting `timezone`.
+    docs/reference/store-tables.md describes all fields. `day` is the day on which the run ended, in
+    the zone of the setting `timezone`.
     """
 
     format: int
@@ -196,25 +196,26 @@ def _kind(counts: RunCounts) -> str:
     if counts.kind != USUAL_RUN:
         return counts.kind.name
     total = counts.total
-    # A run catches up if most of its events are older than two days: more than a weekend.
+    # In a backfill, most events are older than two days. (After a weekend, they are younger.)
     is_old = (total.delivered - total.timing.within_two_days) * 2 > total.delivered
     return BACKFILL if is_old else USUAL
 
 
 def _figures(counts: RunCounts, repeated: Counter[str]) -> dict[str, StreamCounts]:
-    """Return the figures by stream."""
+    """Return the figures by stream; `repeated` are dead letters that replaced an earlier one."""
     shown: dict[str, StreamCounts] = {}
     for stream, own_counts in counts.streams.items():
         add(shown.setdefault(without_secrets(stream), StreamCounts()), own_counts)
     for figures in shown.values():
         figures.causes.clear()  # They are the user's texts, or have their form.
+        # The store counts these only by reason, so the first streams get them.
         figures.repeated = repeated & figures.rejected
         repeated = repeated - figures.repeated
     return shown
 
 
 def total_of(runs: Iterable[RunRecord]) -> StreamCounts:
-    """Return the sum of all streams of some runs."""
+    """Return the sum of the figures of all streams of these runs."""
     return add(StreamCounts(), *(figures for run in runs for figures in run.streams.values()))
 
 
@@ -230,7 +231,7 @@ class Day(NamedTuple):
 class History(NamedTuple):
     """The days of one account and pixel on which runs ended, the oldest first.
 
-    The last may be today, so far; at most 91 are before today.
+    The last day may be today, which is not over. At most 91 days are before today.
     """
 
     days: list[Day]
@@ -249,7 +250,7 @@ class History(NamedTuple):
 def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
     """Return the history that consists of these runs."""
     first = today - dt.timedelta(days=DAYS_READ)
-    last = today + dt.timedelta(days=1)  # Another zone may have this day already.
+    last = today + dt.timedelta(days=1)  # In another zone, this day may have begun.
     by_day: dict[dt.date, list[RunRecord]] = {}
     for run in sorted(runs, key=lambda run: (run.ended_at, run.run_id)):
         if first <= run.day <= last:
@@ -284,7 +285,7 @@ def read_history(
 def recent_places(
     database: Database, settings: Settings, now: float, days: int = DAYS_READ
 ) -> list[PlaceRow]:
-    """Read where the events of the account and the pixel are now that were read in the last `days`.
+    """Read where the events of the last `days` days are now, for the account and the pixel.
 
     Raises:
         StorageError: If the store cannot be read.
@@ -299,7 +300,7 @@ _decode = msgspec.json.Decoder(RunRecord, dec_hook=lambda _, value: Counter(valu
 def _record_in(stored: tuple[Any, ...], zone: dt.tzinfo) -> RunRecord | None:
     """Return the record of a run; None if another version wrote it.
 
-    A run without figures was killed, on the day in this zone when it was last seen.
+    A run without figures was killed. Its day, in this zone, is when it was last seen.
     """
     run_id, kind, last_seen, figures = stored
     if figures is None:

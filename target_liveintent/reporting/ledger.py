@@ -1,7 +1,7 @@
-"""The ledger: where the events are now that were first read in a period.
+"""The ledger: how many events of a period have arrived, wait, can be replayed, or are lost.
 
-The store counts the events by the quarter of an hour in which they were first read. Nothing here
-adds up runs, so that a ledger is right after a replay, a failed run and a killed run.
+An event belongs to the quarter of an hour in which a run first read it. A ledger does not add up
+the figures of runs, so it is also right after a replay, a failed run or a killed run.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ PLACE_WORDS = dict(
 )
 """What the page, the texts and the log call each place."""
 NOT_ARRIVED = (REPLAYABLE, LOST)
-"""The places of the records that became dead letters."""
+"""The places of events that should arrive, but that neither arrived nor wait for the next run."""
 _digits = Context(prec=100)
-"""Exact, because every sum of amounts has fewer digits."""
+"""All sums of amounts have fewer digits, so they are exact."""
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """How many events are in each place. Whatever is given, `read` is their sum.
+    """How many events are in each place. `read` is always computed: the sum of the places.
 
     Attributes:
-        values: The sum of the values by place and currency, in the order of the currencies' codes.
-            A value without a currency has an empty code. Nobody wants to send what is left out, so
-            its values count nowhere.
-        until: When the first window closes of what waits or can be replayed.
+        values: The sums of the values by place, and then by currency in the order of the codes. A
+            value without a currency has an empty code. The values of events that are left out are
+            not added up.
+        until: When the first event that waits or can be replayed becomes too old.
     """
 
     read: int = 0
@@ -63,12 +63,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def not_arrived(self) -> int:
-        """How many events became dead letters and did not arrive later."""
+        """How many events can be replayed or are lost."""
         return self.replayable + self.lost
 
 
 def ledger_of(rows: Iterable[PlaceRow]) -> Ledger:
-    """Return the ledger of what the store counts."""
+    """Return the ledger that adds up these rows."""
     counts = dict.fromkeys(PLACES, 0)
     values: dict[str, dict[str, Decimal]] = {place: {} for place in PLACES if place != LEFT_OUT}
     ends = []
@@ -84,7 +84,7 @@ def ledger_of(rows: Iterable[PlaceRow]) -> Ledger:
 
 
 def rows_by_day(rows: Iterable[PlaceRow], zone: dt.tzinfo | None) -> dict[dt.date, list[PlaceRow]]:
-    """Return rows by the day in a zone on which their events were first read."""
+    """Return the rows by the day, in this zone, on which a run first read the events."""
     by_time: dict[int, list[PlaceRow]] = {}
     for row in rows:
         by_time.setdefault(row.read_at, []).append(row)
@@ -101,7 +101,7 @@ def of_24_hours(rows: Iterable[PlaceRow], end: float) -> list[PlaceRow]:
 
 
 def not_arrived_by_reason(rows: Sequence[PlaceRow]) -> dict[str, int]:
-    """Return why events became dead letters and did not arrive later; the most come first."""
+    """Return how many events can be replayed or are lost, by reason, the largest number first."""
     reasons = Counter[str]()
     for row in rows:
         if row.place in NOT_ARRIVED:

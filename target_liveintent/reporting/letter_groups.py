@@ -1,7 +1,7 @@
 """What `dead-letters` shows: the dead letters of the store, judged and counted.
 
 docs/reference/cli.md describes the JSON. Increase `LETTERS_FORMAT` when a field changes its
-meaning. However many dead letters there are, the store counts them by groups, and few are read.
+meaning. There may be millions of dead letters, so the database counts them, and only some are read.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cann
 """What a replay with these settings does with a dead letter."""
 _MOST_EXAMPLES = 3
 _MOST_JUDGED = 5_000
-"""The number of dead letters that are read; this takes about a second."""
+"""At most this many dead letters are read, which takes about a second."""
 _MOST_GROUPS_JUDGED = 200
-"""Dead letters are read of this number of groups, the largest ones. Each takes a query."""
+"""Only dead letters of this many groups, the largest ones, are read: each group takes a query."""
 _LONGEST_TEXT = 300
 """How many characters of a value are shown."""
 _UNKNOWN = (
@@ -50,7 +50,8 @@ class Example(msgspec.Struct):
 class Letters(msgspec.Struct):
     """How many dead letters there are, and what a replay does with those that are `judged`.
 
-    These are the newest of each group. Times are in UTC, in ISO 8601.
+    The newest of each group are judged. `first` and `last` say when the first and the last dead
+    letter were written, in UTC and in ISO 8601.
     """
 
     letters: int = 0
@@ -86,7 +87,7 @@ class ReasonLetters(msgspec.Struct):
 
 
 class Addressee(msgspec.Struct):
-    """The account and the pixel that dead letters were written for; None without a usable pixel."""
+    """The account and the pixel of dead letters. `pixel_id` is None if they have no usable one."""
 
     customer_id: str
     api_host: str
@@ -97,7 +98,7 @@ class Addressee(msgspec.Struct):
 class DeadLetters(Letters, kw_only=True):
     """All that `dead-letters` shows; the notes are sentences about the settings.
 
-    `ledger` has the events of the account and pixel of the settings in the last 91 days.
+    `ledger` is about the last 91 days, and the account and the pixel of the settings.
     """
 
     notes: list[str]
@@ -145,9 +146,9 @@ def look_at(
 
 
 def _numbers_to_judge(groups: Sequence[LetterGroup]) -> dict[LetterGroup, int]:
-    """Return how many dead letters are judged of groups, of which the smallest comes first.
+    """Return how many dead letters of each group are judged; `groups` begin with the smallest.
 
-    Each group has an equal share, of which a small group leaves a part to the larger ones.
+    The groups have equal shares. What a small group does not need goes to the larger ones.
     """
     numbers, left = dict[LetterGroup, int](), _MOST_JUDGED
     for groups_left, group in zip(range(len(groups), 0, -1), groups, strict=True):
@@ -183,6 +184,6 @@ def _example(letter: dict[str, Any]) -> Example:
 
 
 def _text(value: Any) -> str:
-    """Return a value of a dead letter as text to show. Dead letters have no address."""
+    """Return a value of a dead letter as text to show. Dead letters contain no address."""
     text = value if isinstance(value, str) else _encode(value).decode()
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"

@@ -1,7 +1,7 @@
-"""Writes the counts of a run for Prometheus, whose node exporter has a textfile collector.
+"""Writes the counts of a run to a file that Prometheus reads (textfile collector, node exporter).
 
-The counts are gauges of the present run, or of the last one. Another user must read the file, so
-its mode follows the umask; it holds only numbers, names and the run ID.
+The counts are gauges of the present run, or of the last one. Another user must be able to read the
+file, so its mode follows the umask. The file holds only numbers, names and the run ID.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from target_liveintent.store.places import PLACES
 METRICS = {
     "run_info": "Always 1. The label `run_id` is the ID of the run.",
     "records": "Records by stream and outcome.",
-    "not_sent": "Records that were not sent, by stream and reason.",
+    "not_sent": "Records that became dead letters or were dropped, by stream and reason.",
     "requests": "Requests, including retries.",
     "retries": "Requests that were sent again because of a fault.",
-    "throttled": "Requests that the API put off, with HTTP 429 or 503.",
+    "throttled": "Requests that came too fast for the API (status 408, 425, 429 or 503).",
     "in_flight": "Batches that are being sent.",
     "window": "Current limit: how many requests can be in flight at the same time.",
     "rate": "Current limit: how many requests can start in a second; 0 if no limit is known.",
@@ -42,16 +42,16 @@ METRICS = {
 }
 """The gauges, without the prefix `target_liveintent_`, each with its help text."""
 _Sample = tuple[str, dict[str, str], float]
-"""A gauge, its labels, and its number."""
+"""The name of a gauge, its labels, and its value."""
 _COUNTS = ("requests", "retries", "throttled", "seconds", "dry_run")
 """The gauges that are attributes of `RunCounts`."""
 _OUTCOMES = ("read", "delivered", "filtered", "unmapped", "not_replayed", "rejected", "dropped")
 
 
 class MetricsFile:
-    """The file of metrics, which is written again after an interval in seconds.
+    """The file of metrics, which is rewritten every `interval` seconds, and at the end of a run.
 
-    If it cannot be written, the logger gets one warning, and the run goes on.
+    If the file cannot be written, the run logs one warning and continues.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class MetricsFile:
         self._warned = False
 
     def update(self, counts: RunCounts, status: DeliveryStatus) -> None:
-        """Write how far the run is, if it is time; called about once a second."""
+        """Write how far the run is, if the interval has passed; called about once a second."""
         now = self._clock.monotonic()
         if now - self._written_at >= self._interval:
             self._written_at = now
@@ -81,7 +81,7 @@ class MetricsFile:
         unusual: Sequence[Unusual] | None,
         ledger: Ledger | None,
     ) -> None:
-        """Write how the run ended, what is unusual, and where events are now, if it is known."""
+        """Write how the run ended; also what is unusual and where events are now, if known."""
         figures = {"ended_at": self._clock.time(), "success": float(success)}
         places = PLACES if ledger else ()
         where = (("ledger", {"place": place}, getattr(ledger, place)) for place in places)

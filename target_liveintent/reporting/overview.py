@@ -1,6 +1,6 @@
 """The overview of an account and pixel, from which all reports are made.
 
-A new figure of the reports is a new `FigureKind`. Nothing in this module reads a clock or a file.
+To add a figure to the reports, add it to `FIGURES`. This module reads no clock and no file.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from target_liveintent.settings import Settings
 from target_liveintent.store.places import ARRIVED, LEFT_OUT, PlaceRow
 
 DAYS_SHOWN = 90
-"""Days of the chart, today included."""
+"""How many days the chart shows, including today."""
 CONVERSIONS, TOTAL_VALUE, BOTH_HASHES = "conversions", "total_value", "both_hashes"
 """Names of figures."""
 _MOST_CURRENCIES = 4
-"""Currencies whose values are compared with usual days."""
+"""Values in at most this many currencies, the most frequent ones, are compared with usual days."""
 _RECENT_DAYS = 30
-"""Days of which the overview says what conversions lack, and why records did not arrive."""
+"""Over this many days, the overview counts what conversions lack, and why they did not arrive."""
 
 
 class DayFigures(NamedTuple):
@@ -56,7 +56,7 @@ class DayFigures(NamedTuple):
 
 
 class FigureKind(NamedTuple):
-    """What a figure is: `of` computes it of a currency; None if there is nothing to compute."""
+    """A kind of figure. `of` computes it for a currency (or "") and a day; None if impossible."""
 
     name: str
     of: Callable[[str, DayFigures], Number | None]
@@ -65,7 +65,7 @@ class FigureKind(NamedTuple):
 
 
 def _share_of(name: str, part: Callable[[StreamCounts], int]) -> FigureKind:
-    """Return the kind of a share of the conversions that runs have sent."""
+    """Return the kind of figure that is the share of delivered conversions that `part` counts."""
     return FigureKind(
         name, lambda _, day: share(part(day.counts), day.counts.delivered), is_share=True
     )
@@ -93,14 +93,14 @@ FIGURES: dict[str, FigureKind] = {
         "With a hash of an e-mail address", lambda counts: counts.with_email_hash
     ),
     "decision_id": _share_of("With a decision ID", lambda counts: counts.having("decision_id")),
-    "late": _share_of("Sent more than an hour late", lambda counts: counts.late),
+    "late": _share_of("Sent after more than an hour", lambda counts: counts.late),
     **{source: FigureKind(f"From {source}", partial(_sent_from, source)) for source in ALL_SOURCES},
 }
 """The figures by their names in the JSON, in the order in which they are shown."""
 
 
 def worse_figure(item: Unusual) -> tuple[str, str]:
-    """Return the name and the currency of the figure that a rule finds worse."""
+    """Return the name and the currency of the figure that a rule finds worse than usual."""
     subject = item.finding.subject
     if item.rule == "coverage":
         return BOTH_HASHES if subject in {"md5", "sha2"} else subject, ""
@@ -116,7 +116,7 @@ class Compared(msgspec.Struct, frozen=True):
         subject: The currency; empty if the figure has no currency.
         week_ago: The figure of the 24 hours that ended a week ago.
         is_worse: Whether a rule finds that the figure is worse than usual, and not by chance.
-        days: The figure of each day; None if there was no run, or nothing to compute it from.
+        days: The figure of each day; None if nothing is known of the day, or for this figure.
     """
 
     figure: str
@@ -129,7 +129,7 @@ class Compared(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> FigureKind:
-        """What is known of the figure."""
+        """The kind of the figure."""
         return FIGURES[self.figure]
 
     @property
@@ -139,7 +139,7 @@ class Compared(msgspec.Struct, frozen=True):
         return f"{self.kind.name}{currency}"
 
     def words(self, number: Number | None) -> str:
-        """Return a number of this figure; "-" where there is none."""
+        """Return a number of this figure in words; "-" for None."""
         if number is None:
             return "-"
         if self.kind.is_share:
@@ -149,12 +149,12 @@ class Compared(msgspec.Struct, frozen=True):
 
     @property
     def usual_words(self) -> str:
-        """The usual range: "190 to 260"; "-" where there is none."""
+        """What is usual: "190 to 260"; "-" if this is not known."""
         return range_words(self.usual, self.words)
 
 
 class DayOfRuns(msgspec.Struct, frozen=True):
-    """The number of usual runs of a day (0 is a gap), its ledger, and how many usually arrive."""
+    """A day: the number of its usual runs, its ledger, and how many conversions usually arrive."""
 
     day: dt.date
     runs: int
@@ -167,15 +167,15 @@ class Overview(msgspec.Struct):
 
     Attributes:
         first_day: The first day of the history that was read; None if the history is empty.
-        comparable_from: The first day that can be compared; None if the history is empty.
+        comparable_from: The first day that can be compared with usual days; None without history.
         last_run: The newest run that a schedule started, or else the newest run of any kind.
         next_run: When the next run is due, if enough runs show how much time is between them.
         causes: Why `health` ends with exit code 3, the worst first.
         ledger: The ledger of the last 24 hours.
         gaps: What conversions of the last 30 days lack, the most useful first.
-        reasons: The ledgers of the last 30 days by reason; what waits or arrived has no reason.
-        months: The ledgers of three months, by their first days with events, the newest first.
-        days: The last 90 days, or those since the first day. The last one is today, so far.
+        reasons: The ledgers of the last 30 days by reason, without events that arrived or wait.
+        months: The ledgers of three months by their first days in the history, the newest first.
+        days: The last 90 days, or those since `first_day`. Today is the last one, and is not over.
     """
 
     account: str
@@ -195,7 +195,7 @@ class Overview(msgspec.Struct):
     changes: dict[dt.date, list[findings.Change]]
 
     def figure(self, name: str, subject: str = "") -> Compared:
-        """Return the figure of a name and subject."""
+        """Return the figure with this name and this subject."""
         (figure,) = (f for f in self.figures if (f.figure, f.subject) == (name, subject))
         return figure
 
@@ -207,10 +207,10 @@ def overview_of(
     now: dt.datetime,
     max_age: dt.timedelta | None = None,
 ) -> Overview:
-    """Return the overview of the account and pixel of settings, at a time in its zone.
+    """Return the overview of the account and the pixel of the settings.
 
-    It is made of the history, and of where the events of these days are now. If the last run is
-    older than `max_age`, this is a cause. With None, the usual time between runs decides.
+    `rows` say where the events of the history's days are now. The zone of `now` decides when days
+    begin. `findings.causes_of` describes `max_age`.
     """
     gathered = _Gathered(history, rows, now)
     scheduled = [run for run in history.runs if run.kind in SCHEDULED]
@@ -238,12 +238,12 @@ def overview_of(
 
 
 class _Gathered:
-    """A history and its ledgers by day, with what several parts of the overview need."""
+    """What several parts of the overview need, computed from the history and the rows."""
 
     def __init__(self, history: History, rows: Sequence[PlaceRow], now: dt.datetime) -> None:
         today = now.date()
         oldest = today - dt.timedelta(days=DAYS_READ)
-        # Where runs have another `timezone`, the newest may be of tomorrow.
+        # If runs have another `timezone`, their newest day may be tomorrow.
         self.runs = {day.day: day for day in history.days if day.day <= today}
         by_day = {day: of for day, of in rows_by_day(rows, now.tzinfo).items() if day >= oldest}
         self.rows = [(day, row) for day, of_day in by_day.items() for row in of_day]
@@ -268,7 +268,7 @@ class _Gathered:
         return len(self.runs[day].usual_runs) if day in self.runs else 0
 
     def day(self, day: dt.date) -> DayOfRuns:
-        """Return what is shown of a day."""
+        """Return what the chart shows of a day."""
         ledger = self.known[day].ledger if day in self.known else ledger_of(())
         numbers = [(earlier, figures.ledger.arrived) for earlier, figures in self.usual]
         usual = (
@@ -279,7 +279,7 @@ class _Gathered:
         return DayOfRuns(day, self._usual_runs(day), ledger, usual)
 
     def figures(self) -> list[Compared]:
-        """Return all figures against what is usual."""
+        """Return all figures, with what is usual for each."""
         values = add(StreamCounts(), *(figures.counts for figures in self.known.values())).values
         most_used = sorted(values, key=lambda name: -values[name].conversions)[:_MOST_CURRENCIES]
         return [
@@ -301,16 +301,16 @@ class _Gathered:
         )
 
     def months(self) -> dict[dt.date, Ledger]:
-        """Return the ledger of each month, the newest first."""
+        """Return the ledgers of the last three months, the newest first."""
         rows: dict[dt.date, list[PlaceRow]] = {day.replace(day=1): [] for day in self.known}
         for day, row in self.rows:
             rows.setdefault(day.replace(day=1), []).append(row)
-        months = sorted(rows, reverse=True)[:3]  # The history covers these in any case.
+        months = sorted(rows, reverse=True)[:3]  # 91 days cover all of these months.
         return {max(day, self.first_day or day): ledger_of(rows[day]) for day in months}
 
 
 def _by_reason(rows: Iterable[PlaceRow]) -> dict[str, Ledger]:
-    """Return the ledgers of what has a reason, the largest first."""
+    """Return the ledgers of what can be replayed, is lost or left out, by reason."""
     by_reason: dict[str, list[PlaceRow]] = {}
     for row in rows:
         if row.place in (*NOT_ARRIVED, LEFT_OUT):

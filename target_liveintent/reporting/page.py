@@ -1,7 +1,7 @@
-"""Renders an overview: as a page, which needs no network and no script, as lines, or as JSON.
+"""Renders an overview as a page (without network and script), as lines of text, or as JSON.
 
-A chart is 100 units high and a day is one unit wide, whatever its numbers are: browsers draw
-coordinates above some 33 million at a wrong place. As in SVG, coordinates upwards are negative.
+A chart is always 100 units high, and a day is one unit wide: browsers draw coordinates above about
+33 million in a wrong place. In SVG, y grows downwards, so points above the axis have a negative y.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from target_liveintent.reporting.page_owner import owner_of
 from target_liveintent.run.coverage import COVERAGE_FIELDS
 
 REPORT_FORMAT = 3
-"""Increase it when the meaning of a field in the JSON changes; docs/reference/cli.md has them."""
+"""Increase it when a field of the JSON (see docs/reference/cli.md) changes its meaning."""
 _ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 _CAUSES: dict[type, str] = {FailedRuns: "failed", NoRun: "no_run", Unusual: "unusual"}
 
@@ -45,7 +45,7 @@ def page(overview: Overview) -> str:
 
 
 def as_lines(overview: Overview) -> list[str]:
-    """Return what happened, how many, since when, what to do, and the run ID."""
+    """Return lines that say what happened, what to do, and how many conversions arrived."""
     return _rendered("report.txt", overview).splitlines()
 
 
@@ -54,7 +54,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
     report: dict[str, Any] = msgspec.to_builtins(overview, str_keys=True)
     for shown, problem in zip(report["causes"], overview.causes, strict=True):
         cause = problem.cause
-        shown |= shown.pop("cause") | {  # noqa: PLW2901 (it changes what the list has)
+        shown |= shown.pop("cause") | {  # noqa: PLW2901 (it changes the dict in the list)
             "cause": _CAUSES[type(cause)],
             "words": words.cause_words(cause, overview.as_of),
             "what_to_do": words.what_to_do_about(cause),
@@ -105,7 +105,7 @@ def _code(sentence: str) -> Markup:
 
 
 def top_of_axis(overview: Overview) -> int:
-    """Return the top of the chart of days, with round quarters; 0 for a day or without numbers."""
+    """Return the top of the chart's axis, whose quarters are round; 0 if there is no chart."""
     days = overview.days
     highest = max(max(day.ledger.to_send, day.usual.high if day.usual else 0) for day in days)
     steps = (part * 10**digits // 10 for digits in itertools.count() for part in _ROUND)

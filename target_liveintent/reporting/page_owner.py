@@ -1,4 +1,4 @@
-"""For which account and pixel a page was written, so that no other one replaces it."""
+"""Checks that a run does not replace the page of another account or pixel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_owner(path: str, account: Account, pixel_id: int | None) -> None:
     try:
         with Path(path).open(encoding="utf-8", errors="replace") as page:
             owners = _OWNER.findall(page.read(_HEAD_CHARACTERS))
-    except OSError:  # There is no page, or nobody can read it.
+    except OSError:  # There is no page, or it cannot be read.
         return
     own = owner_of(account.words, pixel_id)
     for owner in map(html.unescape, owners):

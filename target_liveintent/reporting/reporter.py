@@ -27,10 +27,10 @@ from target_liveintent.store.run_store import RunStore
 
 
 class _Kept(NamedTuple):
-    """What the history has, with the run that has just ended.
+    """The history with the run that has just ended, and what follows from it.
 
     Attributes:
-        rows: Where the events of these days are now; without a page, of the last days.
+        rows: Where the events of the history are now; without a page, those of the last days.
         ledger: The ledger of the last 24 hours.
         unusual: What is unusual; None if the rules do not judge the run.
         has_new_settings: Whether no earlier usual run had the settings of this one.
@@ -50,7 +50,7 @@ class RunReporter:
     letters are; with None, the summary does not name a place.
 
     Raises:
-        ConfigurationError: If `report_path` has the page of another account or pixel.
+        ConfigurationError: If `report_path` is the page of another account or pixel.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it reports on or to)
@@ -86,8 +86,7 @@ class RunReporter:
         """Report how the run ended: in the log, in the store, and in the files of the settings.
 
         If the run is done, the last line ends with its ID; otherwise, the caller logs more lines.
-        After a dry run, and without a store, the history keeps nothing, and the page of the last
-        real run stays.
+        A dry run, or a run without a store, adds nothing to the history, and writes no page.
         """
         self._progress.close()
         is_done = ending.kind == DONE
@@ -116,7 +115,7 @@ class RunReporter:
             self._logger.warning(warning)
 
     def _keep(self, counts: RunCounts, ending: Ending, store: RunStore | None) -> _Kept | None:
-        """Keep the figures of the run; return None if the history does not have them."""
+        """Add the run to the history; return None if this is not wanted, or fails."""
         if store is None or self._settings.dry_run:
             return None
         settings, now = self._settings, self._clock.time()
@@ -130,7 +129,7 @@ class RunReporter:
             unusual = unusual_in(earlier, record, settings.events.zone, rows)
             record.unusual = unusual or []
             store.finish(record.ending.kind, history.stored_text(record))
-        except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
+        except Exception as failure:  # noqa: BLE001 (a report never fails a run)
             why = str(failure) if isinstance(failure, RunError) else type(failure).__name__
             self._logger.warning("%s, so the history does not have the figures of this run", why)
             return None
@@ -147,7 +146,7 @@ class RunReporter:
             now = dt.datetime.fromtimestamp(self._clock.time(), settings.events.zone)
             shown = overview.overview_of(kept.history, kept.rows, settings, now)
             page.write_page(shown, path)
-        except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
+        except Exception as failure:  # noqa: BLE001 (a report never fails a run)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             return logging.WARNING, f"report_path '{path}' cannot be written: {why}"
         return logging.INFO, f"the report is in {path}"

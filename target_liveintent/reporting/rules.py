@@ -2,8 +2,8 @@
 
 A rule compares the last 24 hours of a stream with its usual days, and yields what it finds. To add
 a rule, write a function, its line in `RULES`, its words in words.py, and its line in headline.py. A
-difference must be large, it must not occur on usual days, and it must not be the work of chance: a
-shop with few conversions has large differences every week.
+rule finds only differences that are large, do not occur on usual days, and are probably not due to
+chance: a shop with few conversions has large differences every week.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ from target_liveintent.run.coverage import COVERAGE_FIELDS
 from target_liveintent.store.places import QUARTER_SECONDS, PlaceRow
 
 _FEW_RATIO = 0.5
-"""Fewer conversions than this share of the usual ones are few."""
+"""Conversions are few if they are less than this share of the usual number."""
 _HOLIDAY_RATIO = 0.7
-"""On a holiday, a shop has this share of its usual conversions."""
+"""On a holiday, a shop may have only this share of its usual conversions."""
 _DECLINED_RATIO = 0.65
-"""Fewer conversions in a week than this share of those some weeks before are a decline."""
+"""It is a decline if a week has less than this share of the conversions some weeks before."""
 _DECLINED_VALUE_DIVISOR = 2
-"""A value of a week that is less than half of the value some weeks before is a decline."""
+"""It is a decline if the value of a week is less than half of the value some weeks before."""
 _LEAST_VALUES_OF_WEEK = 200
-"""With fewer conversions in a week, single large orders decide about its value."""
+"""With fewer values in a week, a few large orders can change their sum too much."""
 _FELL_RATIO = 0.8
-"""A column is missing if the conversions that have it are fewer than this share of the usual."""
+"""A column is missing if its share of conversions is less than this part of the usual share."""
 _OTHER_UNIT_FACTOR = 10
 """If an average value changes by this factor, the values may have another unit."""
 _LEAST_VALUES = 5
@@ -66,12 +66,12 @@ _NEW_SHARE, _KNOWN_SHARE = 0.05, 0.005
 """A currency is new if at least the first share of the conversions has it now, and less than the
 second share had it before."""
 _RARE_PROBABILITY = 1e-3
-"""A count of conversions (also on a holiday) or of dead letters is unusual if a count as extreme as
-this one is less probable."""
+"""A count of conversions or dead letters is unusual if the probability that a count is at least as
+extreme is below this."""
 _VERY_RARE_PROBABILITY = 1e-6
 """A share is unusual if its probability is below this. A run judges up to a dozen shares."""
 _MOST_CERTAIN_SHARE = 0.95
-"""The greatest share that is expected: some conversions may lack a column that all of them had."""
+"""At most this share is expected: some conversions may lack a column that all of them had."""
 
 
 def few_conversions(case: Case) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def few_conversions(case: Case) -> Iterator[Finding]:
 
 
 def slow_decline(case: Case) -> Iterator[Finding]:
-    """Find a week with far fewer conversions, or less value, than four or eight weeks before."""
+    """Find a week with far fewer conversions or far less value than four or eight weeks before."""
     now = case.weeks.get(0)
     if now is None:
         return
@@ -116,7 +116,7 @@ def _declines(now: StreamCounts, before: StreamCounts, weeks: int) -> Iterator[F
 
 
 def other_average(case: Case) -> Iterator[Finding]:
-    """Find an average value that differs by ten times or more."""
+    """Find an average value that is at least ten times the usual ones, or at most a tenth."""
     for currency, value in case.now.values.items():
         usual = case.usual(functools.partial(mean_value, currency))
         if usual is None or usual.middle <= 0 or value.conversions < _LEAST_VALUES:
@@ -144,11 +144,11 @@ def _with_value(counts: StreamCounts) -> int:
 
 
 def lost_coverage(case: Case) -> Iterator[Finding]:
-    """Find columns whose share of conversions fell by more than a fifth."""
+    """Find columns that fewer conversions have: their share fell by more than a fifth."""
     count = case.now.delivered
     for column in [
         name for name in COVERAGE_FIELDS if name != "both"
-    ]:  # (It falls with the hashes.)
+    ]:  # ("both" falls with the hashes.)
         usual = case.usual(functools.partial(_share_having, column))
         having = case.now.having(column)
         if usual is None or having >= count * min(usual.middle * _FELL_RATIO, usual.low):
@@ -162,14 +162,14 @@ def _share_having(column: str, counts: StreamCounts) -> float | None:
 
 
 def new_reason(case: Case) -> Iterator[Finding]:
-    """Find reasons that never occurred before."""
+    """Find reasons for which no earlier record in the history was rejected or dropped."""
     for reason, records in case.now.not_sent.items():
         if not case.past.not_sent[reason]:
             yield Finding(reason, records)
 
 
 def all_late(case: Case) -> Iterator[Finding]:
-    """Find that no conversion is sent within an hour of its event time any more."""
+    """Find that conversions are no longer sent within an hour after their event time."""
     usual = case.usual(lambda counts: share(counts.timing.within_an_hour, counts.delivered))
     count = case.now.delivered
     if usual is None or not usual.low or not count or case.now.timing.within_an_hour:
@@ -179,7 +179,7 @@ def all_late(case: Case) -> Iterator[Finding]:
 
 
 def _chance(having: int, count: int, usual: Range) -> float:
-    """Return the probability that so few conversions have something, given the usual share."""
+    """Return an upper bound of the probability that only `having` of `count` have something."""
     expected = count * min(usual.middle, _MOST_CERTAIN_SHARE)
     return chance_of_so_few(having, expected, count)
 
@@ -191,7 +191,7 @@ def more_dead_letters(case: Case) -> Iterator[Finding]:
     usual, usual_share = case.usual(lambda counts: counts.letters.total()), case.usual(_share_lost)
     if usual is None or usual_share is None:
         return
-    # Of more conversions, or in two daily runs within 24 hours, more cannot be sent.
+    # More dead letters are normal with more conversions, or with two daily runs in 24 hours.
     expected = max(usual.high, usual_share.high * tried)
     if _are_many(count, tried, expected):
         ((reason, records),) = letters.most_common(1)
@@ -199,7 +199,7 @@ def more_dead_letters(case: Case) -> Iterator[Finding]:
 
 
 def _are_many(letters: int, tried: int, usual: float) -> bool:
-    """Return whether more dead letters than usual are hardly the work of chance."""
+    """Return whether there are more dead letters than usual, and probably not by chance."""
     expected = max(1.0, usual)
     if letters <= expected:
         return False
@@ -231,8 +231,8 @@ def unusual_in(
     """Return what is unusual at the end of a run, given the history before it.
 
     `rows` say where the events of the last days are now. The rules judge the streams of the run,
-    and the streams that its loader no longer has. They do not judge a run of another kind, or one
-    that was stopped: None.
+    and the streams that its loader no longer sends. The result is None if the run was stopped, or
+    is not of the kind `usual`.
     """
     if run.kind != USUAL or run.ending.kind == STOPPED:
         return None
@@ -256,19 +256,19 @@ def unusual_in(
 
 
 def is_about_letters(item: Unusual) -> bool:
-    """Return whether dead letters are unusual; a newer version has reasons of its own."""
+    """Return whether dead letters are unusual. A reason that this version does not know counts."""
     reason = item.finding.subject
     is_letter = reason not in REASONS or REASONS[reason].letter
     return item.rule == MANY_DEAD_LETTERS or (item.rule == NEW_REASON and is_letter)
 
 
 def reason_of(item: Unusual) -> str:
-    """Return why most of the dead letters that are unusual were not sent."""
+    """Return the most frequent reason of the dead letters that are unusual."""
     return item.finding.main_reason or item.finding.subject
 
 
 def still_true(unusual: Iterable[Unusual], rows: Sequence[PlaceRow]) -> list[Unusual]:
-    """Return what is unusual without the dead letters that the store no longer has."""
+    """Return what is still unusual, without the dead letters that the store no longer has."""
     items = [
         _of_kept(item, kept_letters(item, rows)) if is_about_letters(item) else item
         for item in unusual
@@ -277,7 +277,7 @@ def still_true(unusual: Iterable[Unusual], rows: Sequence[PlaceRow]) -> list[Unu
 
 
 def kept_letters(item: Unusual, rows: Iterable[PlaceRow]) -> list[PlaceRow]:
-    """Return what the store has of the dead letters that a rule found unusual."""
+    """Return those of the unusual dead letters that the store still has."""
     begin = item.since.timestamp() - DAY - QUARTER_SECONDS
     reason = item.finding.subject
     kept = [row for row in rows if row.is_kept and row.read_at > begin]
@@ -285,7 +285,7 @@ def kept_letters(item: Unusual, rows: Iterable[PlaceRow]) -> list[PlaceRow]:
 
 
 def _of_kept(item: Unusual, rows: Sequence[PlaceRow]) -> Unusual | None:
-    """Return what is unusual given the dead letters that the store has; None if nothing is."""
+    """Return what is unusual about the dead letters in the store; None if nothing is."""
     finding, kept = item.finding, not_arrived_by_reason(rows)
     count = min(finding.count, sum(kept.values()))
     usual = 0 if finding.usual is None else finding.usual.high
@@ -300,7 +300,7 @@ def _of_kept(item: Unusual, rows: Sequence[PlaceRow]) -> Unusual | None:
 
 
 def _findings(case: Case) -> Iterator[tuple[str, Finding]]:
-    """Yield what each rule finds, if the history is long enough to judge."""
+    """Yield the name of a rule and what it finds, if the history is long enough."""
     if case.days:
         for rule, find in RULES.items():
             for finding in find(case):
@@ -313,7 +313,7 @@ def unusual_now(history: History) -> list[Unusual]:
     A run that was stopped judges nothing.
     """
     runs = [run for day in history.days[-2:] for run in day.usual_runs]
-    last: dict[str, RunRecord] = {}  # The run that has judged a stream last.
+    last: dict[str, RunRecord] = {}  # The last run that judged the stream.
     for run in runs:
         if run.ending.kind != STOPPED:
             last |= dict.fromkeys([*run.streams, *(item.stream for item in run.unusual)], run)
@@ -321,10 +321,9 @@ def unusual_now(history: History) -> list[Unusual]:
 
 
 def _gone(days: Sequence[Day], run: RunRecord) -> list[str]:
-    """Return the streams that usually come together with those of this run, and are absent.
+    """Return the streams that this run lacks, although its loader usually sends them.
 
-    Another loader has sent the streams that came without those of this run, and its own runs judge
-    them. The same applies to streams that came while there were runs with the streams of this one.
+    Streams of other loaders do not count: the runs of these loaders judge them.
     """
     earlier_streams = {stream for day in days for stream in day.usual}
     return [
@@ -335,9 +334,10 @@ def _gone(days: Sequence[Day], run: RunRecord) -> list[str]:
 
 
 def _is_of_same_loader(stream: str, own: set[str], days: Sequence[Day]) -> bool:
-    """Return whether the last run with a stream had all of a run's own streams.
+    """Return whether the loader of a run with the streams `own` probably sends a stream, too.
 
-    It must have been the first run of its day that had them.
+    The history does not name loaders. So the last run with the stream must have had all of `own`,
+    and no earlier run of its day may have had exactly `own`.
     """
     last_day = [day for day in days if stream in day.usual][-1]
     streams_of_runs = [set(run.streams) for run in last_day.usual_runs]

@@ -1,4 +1,4 @@
-"""What is usual: comparable days, the range of a figure over them, and chance."""
+"""What is usual: days to compare with, the usual range of a figure, and probabilities."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from target_liveintent.run.counts import StreamCounts, add
 from target_liveintent.run.coverage import HOUR
 
 LEAST_DAYS = 14
-"""The least days of history that show what is usual."""
+"""With fewer days of history, it is not known what is usual."""
 _HOURS = 24
 _FOUR_WEEKS, _EIGHT_WEEKS = 28, 56
 _LEAST_WEEKDAYS = 4
-"""The least Mondays that show what is usual on a Monday; with fewer, all days count."""
+"""With fewer Mondays, a Monday is compared with all days."""
 
 _WEEKS_COMPARED = (0, 4, 8)
-"""The weeks that are compared to find a slow trend: the last one, and the ones before by this
-number of weeks."""
+"""The weeks that are compared to find a slow decline: the last one, and those that were this many
+weeks earlier."""
 _LEAST_DAYS_OF_WEEK = 5
-"""A pipeline may run on working days alone."""
+"""A week with runs on fewer days is not compared. (A pipeline may run only on working days.)"""
 
 Number = int | float | Decimal
 _Of = TypeVar("_Of")
 Sample = tuple[dt.date, _Of]
-"""A day with usual runs, and a figure or all figures of it."""
+"""A day with usual runs, and one figure or all figures of the day."""
 
 
 def share(part: int, whole: int) -> float | None:
@@ -46,8 +46,8 @@ def mean_value(currency: str, figures: StreamCounts) -> Decimal | None:
 def comparable(samples: Sequence[Sample[_Of]], day: dt.date) -> list[_Of]:
     """Return the figures of the earlier days that show what is usual on a day.
 
-    Those are the same weekdays of eight weeks, once there are four of them; before, they are all
-    days of four weeks.
+    These are the days of the same weekday in the eight weeks before; if there are fewer than four,
+    all days in the four weeks before.
     """
     weekdays = _same_weekdays(samples, day)
     if len(weekdays) >= _LEAST_WEEKDAYS:
@@ -61,12 +61,12 @@ def _same_weekdays(samples: Sequence[Sample[_Of]], day: dt.date) -> list[_Of]:
 
 
 def compares_weekdays(days: Iterable[dt.date], day: dt.date) -> bool:
-    """Return whether a day is compared with its own weekday, given the days that had runs."""
+    """Return whether a day is compared only with days of its weekday, given the days with runs."""
     return len(_same_weekdays([(at, None) for at in days], day)) >= _LEAST_WEEKDAYS
 
 
 def range_of(figures: Sequence[float]) -> Range | None:
-    """Return the range of figures; None without figures."""
+    """Return the 10th percentile, the median and the 90th percentile; None without figures."""
     if not figures:
         return None
     if len(figures) == 1:
@@ -76,29 +76,29 @@ def range_of(figures: Sequence[float]) -> Range | None:
 
 
 Groups = Sequence[Sequence[_Of]]
-"""Groups of days that say what is usual; none without enough history."""
+"""Groups of days that show what is usual; empty if the history is too short."""
 
 
 def groups_of(
     samples: Sequence[Sample[_Of]], begin: dt.date, today: dt.date, known_from: dt.date
 ) -> Groups[_Of]:
-    """Return the days that say what is usual in the 24 hours between a day and today.
+    """Return the groups of days that show what is usual in 24 hours from `begin` to `today`.
 
-    They are before yesterday, and only comparable if the history is known from today on.
+    All days are before yesterday. There are no groups before the day `known_from`.
     """
     if known_from > today:
         return []
     yesterday, ends = today - dt.timedelta(days=1), {begin, today}
     earlier = [(day, figure) for day, figure in samples if day < yesterday]
     days = [comparable(earlier, day) for day in ends]
-    # As long as all days are compared, a Sunday must not be judged by them alone.
+    # If a Sunday is compared with all days, it is also compared with the few Sundays.
     return [*days, *(_same_weekdays(earlier, day) for day in ends)]
 
 
 def usual_in(groups: Groups[_Of], figure: Callable[[_Of], Number | None]) -> Range | None:
     """Return the usual range of a figure, which includes the ranges of all groups of days.
 
-    The usual range has the lowest median of these ranges.
+    Its `middle` is the lowest median of a group.
     """
     numbers = [[number for day in days if (number := figure(day)) is not None] for days in groups]
     ranges = [group for of_days in numbers if (group := range_of([*map(float, of_days)]))]
@@ -110,11 +110,11 @@ def usual_in(groups: Groups[_Of], figure: Callable[[_Of], Number | None]) -> Ran
 
 
 class Case(NamedTuple):
-    """The last 24 hours of usual runs, and all that was before them in the history.
+    """The last 24 hours of a stream in usual runs, and its history before them.
 
-    `days` say what is usual. `weeks` has the last seven whole days, by the key 0, and the seven
-    days four and eight weeks before, if they had runs. `unseen` is how many conversions of any
-    stream arrived in the 24 hours by runs that were killed, whose figures nobody knows.
+    `days` show what is usual. `weeks` has the last seven whole days, by the key 0, and the seven
+    days four and eight weeks before, if they had runs. `unseen` is how many conversions of all
+    streams arrived in the 24 hours, but are in no figures, because their run was killed.
     """
 
     now: StreamCounts
@@ -131,7 +131,7 @@ class Case(NamedTuple):
 def comparable_from(days: Iterable[Day], today: dt.date) -> dt.date:
     """Return the first day that can be compared: the one after 14 days with usual runs.
 
-    If this day is still to come, it is right on condition that each day until then has a run.
+    A day in the future is correct only if there is a run on each day until then.
     """
     known = [day.day for day in days if day.usual_runs and day.day < today]
     if len(known) < LEAST_DAYS:
@@ -140,10 +140,10 @@ def comparable_from(days: Iterable[Day], today: dt.date) -> dt.date:
 
 
 def case_of(history: Sequence[Day], run: RunRecord, zone: dt.tzinfo, stream: str) -> Case:
-    """Return the 24 hours of a stream before the end of a run, beside what was before them.
+    """Return the 24 hours of a stream before the end of a run, and what was before them.
 
-    A day without usual runs is a gap. A day whose runs had nothing of the stream is a zero, but
-    only after the first day that had it.
+    A day without usual runs does not count. A day whose runs had no record of the stream counts as
+    zero, but only after the first day with the stream.
     """
     now = run.ended_at.astimezone(zone)
     today, first = now.date(), (now - dt.timedelta(hours=_HOURS - 1)).date()
@@ -181,7 +181,7 @@ def _weeks(days: Sequence[Sample[StreamCounts]], today: dt.date) -> dict[int, St
 
 
 def is_recent(ended_at: dt.datetime, now: dt.datetime) -> bool:
-    """Return whether a run ended in this hour or the 23 before: daily runs are not punctual."""
+    """Return whether a run ended in this hour or in the 23 before: a daily run may be late."""
     hour = now.timestamp() // HOUR
     return hour - _HOURS < ended_at.timestamp() // HOUR <= hour
 

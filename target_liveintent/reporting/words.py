@@ -1,4 +1,4 @@
-"""The words of reports: numbers and times, what is unusual, and why health is bad."""
+"""The words of reports: numbers and times, what is unusual, and problems."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def amounts_words(values: Mapping[str, Decimal]) -> str:
 
 
 def range_words(usual: Range | None, words: Callable[[float], str]) -> str:
-    """Return a usual range: "190 to 260"; "-" where there is none."""
+    """Return what is usual: "190 to 260"; "-" if this is not known."""
     if usual is None:
         return "-"
     low, high = words(usual.low), words(usual.high)
@@ -79,7 +79,7 @@ def moment(at: dt.datetime, zone: dt.tzinfo | None) -> str:
 
 
 def end_words(at: dt.datetime, zone: dt.tzinfo | None) -> str:
-    """Return when a window closes, in a zone: "7 December, 14:10"."""
+    """Return when an event becomes too old, in a zone: "7 December, 14:10"."""
     local = at.astimezone(zone)
     return f"{day_words(local.date())}, {local:%H:%M}"
 
@@ -90,7 +90,7 @@ def day_words(day: dt.date) -> str:
 
 
 def month_words(first_day: dt.date, now: dt.date) -> str:
-    """Return the month of its first day with runs: "November 2026, so far, from 26 November"."""
+    """Return a month and its first day in the history: "November 2026, from 26 November"."""
     so_far = ", so far" if (first_day.year, first_day.month) == (now.year, now.month) else ""
     since = f", from {day_words(first_day)}" if first_day.day > 1 else ""
     return f"{first_day:%B %Y}{so_far}{since}"
@@ -119,7 +119,7 @@ def unusual_words(unusual: Unusual) -> str:
 
 
 def unusual_lines(unusual: Iterable[Unusual]) -> Iterator[str]:
-    """Yield a line for each rule and stream about which the log has said nothing on this day."""
+    """Yield a line for each rule and stream that no earlier run of this day has logged."""
     new = [item for item in unusual if item.is_new]
     for (stream, _), group in itertools.groupby(new, lambda item: (item.stream, item.rule)):
         sentences = "; ".join(unusual_words(item) for item in group)
@@ -244,7 +244,7 @@ _GAP_WORDS = {
     "user_agent": "without the name of the browser: supply it as `user_agent`.",
     "device_id": "without a device ID: supply it as `idfa` (Apple) or `aaid` (Android).",
     "decision_id": "without a decision ID: supply the URL of the page as `source_url`.",
-    "order_id": "without an order ID, so nobody can compare it: supply `order_id`.",
+    "order_id": "without an order ID, so you cannot find their orders: supply `order_id`.",
     "value": "without a value: supply the value as `value`.",
     LATE: "sent more than an hour after they happened: run the program more often.",
 }

@@ -45,7 +45,7 @@ DELIVERY_FAILURES = {
     "a long Retry-After": (
         api.outage(answer(api.Verdict.LIMITED, 429, retry_after=7_200.0), SETTINGS),
         FailureCode.LONG_WAIT,
-        "LiveIntent asked a run to wait for too long.",
+        "LiveIntent asked a run to pause for a longer time than the settings allow.",
     ),
     "an outage": (api.outage(FAULT, SETTINGS), FailureCode.OUTAGE, NOT_REACHED),
     "a signal in an outage": (api.stopped(FAULT), FailureCode.STOPPED_IN_OUTAGE, NOT_REACHED),

@@ -209,7 +209,7 @@ def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
         pytest.param("unusual: decline", ["Arrived"], id="a decline"),
         pytest.param("unusual: average_value", ["Average value in EUR"], id="another unit"),
         pytest.param("unusual: coverage", ["With both hashes"], id="no hashes"),
-        pytest.param("unusual: late", ["Sent more than an hour late"], id="late"),
+        pytest.param("unusual: late", ["Sent after more than an hour"], id="late"),
         pytest.param("many not sent", ["Can be replayed, or lost"], id="many dead letters"),
     ],
 )
