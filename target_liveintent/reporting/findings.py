@@ -217,7 +217,7 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[Change]:
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Something that `missing` of all `conversions` from these sources lack."""
+    """How many conversions from some sources lack something: `missing` of `conversions`."""
 
     lack: str
     sources: tuple[str, ...]
@@ -226,7 +226,7 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 def gaps_in(recent: StreamCounts) -> list[Gap]:
-    """Return what recent conversions lack, the most useful first; at the end, if many were late."""
+    """Return what recent conversions lack, the most useful first, and `LATE` if many were late."""
     gaps = []
     for column, sources in _USEFUL:
         conversions = recent.having("events", sources)

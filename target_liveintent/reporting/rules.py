@@ -144,7 +144,7 @@ def _with_value(counts: StreamCounts) -> int:
 
 
 def lost_coverage(case: Case) -> Iterator[Finding]:
-    """Find columns that fewer conversions have: their share fell by more than a fifth."""
+    """Find columns in which far fewer conversions than usual have a value."""
     count = case.now.delivered
     for column in [
         name for name in COVERAGE_FIELDS if name != "both"

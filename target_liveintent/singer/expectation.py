@@ -30,7 +30,7 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
         path: The path of the file.
 
     Raises:
-        InputError: If the input has no records, or the file does not have the form of such a file.
+        InputError: If the input has no records, or the file is not one that this function writes.
         StorageError: If the file cannot be read or written.
     """
     if not any(plan.counts.read for plan in plans):

@@ -132,7 +132,7 @@ class Input(NamedTuple):
 
     Attributes:
         schemas: The stream of each new or changed SCHEMA, in the order of the input.
-        records: The first records, each with the index in `schemas` of the SCHEMA before it.
+        records: The first records, each after the index of its SCHEMA in `schemas`.
         notes: Sentences for the user about the reading.
     """
 
