@@ -104,7 +104,7 @@ def end(run: Running, number: int = signal.SIGTERM) -> None:
     run.signal(number).process.wait(20)
     assert 0.9 <= time.monotonic() - start < 5
     assert run.code == 128 + number
-    wait_until(lambda: "but the run did not end within 1 seconds: " in run.log, "the last line")
+    wait_until(lambda: "the run did not end within 1 seconds after" in run.log, "the last line")
 
 
 @pytest.mark.parametrize(
