@@ -104,12 +104,14 @@ _with_config = click.option(
 )
 
 
-def _given(files: Mapping[str, Any]) -> config.Given:
+def _given(
+    files: Mapping[str, Any], environment: Mapping[str, str] = os.environ
+) -> config.Given:
     """Return the unchecked settings of files and environment, and hide the token from the log.
 
     Settings whose value is null are left out.
     """
-    given = _with_environment(files)
+    given = _with_environment(files, environment)
     with contextlib.suppress(ConfigurationError):  # The file need not exist here.
         # From now on, the log does not show this token.
         read_token(str(given.values.get("auth_token_path", "")))
@@ -117,13 +119,15 @@ def _given(files: Mapping[str, Any]) -> config.Given:
     return given._replace(values=values)
 
 
-def _with_environment(files: Mapping[str, Any]) -> config.Given:
+def _with_environment(
+    files: Mapping[str, Any], environment: Mapping[str, str] = os.environ
+) -> config.Given:
     """Return the unchecked settings of files and environment, and hide `auth_token` from the log.
 
     This function does not read the file of `auth_token_path`: the file may be a pipe, which can be
     read only once.
     """
-    given = config.with_environment(files, os.environ)
+    given = config.with_environment(files, environment)
     hide_token(str(given.values.get("auth_token", "")))
     return given
 
@@ -297,12 +301,21 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
     is_flag=True,
     help="Also show the Python code that a run generates for the usual records of each stream.",
 )
+@_path_option(
+    "--against",
+    "other",
+    metavar="OTHER",
+    help="Compare the events of --config with those of OTHER, a file that contains a complete"
+    " configuration. Environment variables do not count. The exit code is 1 only if event IDs"
+    " change, because the events would be sent again.",
+)
 @_with_format("text", "json")
 def print_explanation(  # noqa: PLR0913 (an argument for each option)
     files: dict[str, Any],
     source: IO[str],
     expected: str | None,
     new_config: str | None,
+    other: str | None,
     style: str,
     *,
     show_code: bool,
@@ -316,6 +329,12 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     from target_liveintent.singer import explaining  # noqa: PLC0415 (a run does not need it)
     from target_liveintent.singer.streams import RecordRules  # noqa: PLC0415
 
+    if other is not None:
+        if expected is not None or new_config is not None or show_code:
+            msg = "--against cannot be used with --expect, --write-config or --show-code"
+            raise click.UsageError(msg)
+        _print_comparison(files, other, source, style)
+        return
     if new_config is not None:
         print_lines(explaining.write_config(source, new_config))
         return
@@ -338,6 +357,21 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     explained.notes[:0] = config.setting_warnings(*given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:
+        sys.exit(1)
+
+
+def _print_comparison(files: Mapping[str, Any], other: str, source: IO[str], style: str) -> None:
+    """Print how the events of two configurations differ; exit with code 1 if event IDs change."""
+    from target_liveintent.singer import comparing  # noqa: PLC0415 (a run does not need it)
+
+    with readable_failures(_LOGGER, other_code=2):
+        old, new = (
+            comparing.Configuration.of(name, _given(values, {}).values | _NO_TOKEN)
+            for name, values in {"--config": files, f"--against {other}": read_config(other)}.items()
+        )
+        compared = comparing.compare_configurations(source, old, new)
+        _show(style, compared, partial(lines_of, "explain/comparison.txt"))
+    if compared.changed_ids:
         sys.exit(1)
 
 

@@ -24,10 +24,15 @@ _INPUT_FAILURES = (
 
 
 @contextlib.contextmanager
-def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None]:
-    """Log an exception and exit the process: with code 2 if a setting is wrong, else with 1.
+def readable_failures(
+    logger: logging.Logger, ending: str = "", other_code: int = 1
+) -> Iterator[None]:
+    """Log an exception and exit the process: with code 2 if a setting is wrong.
 
-    The log line describes the failure in words, and ends with the text `ending`.
+    Args:
+        logger: Logs one line, which describes the failure in words.
+        ending: The end of this line.
+        other_code: The exit code of all other failures.
     """
     try:
         yield
@@ -40,7 +45,7 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
         if "\n" in text:  # The text ends with lines of YAML. So `ending` becomes a comment.
             ending = ending and f" #{ending}"
         logger.error("%s%s", text, ending)  # noqa: TRY400
-        sys.exit(2 if isinstance(failure, ConfigurationError) else 1)
+        sys.exit(2 if isinstance(failure, ConfigurationError) else other_code)
 
 
 def failure_of(exception: BaseException) -> Failure:

@@ -154,28 +154,53 @@ def read_input(source: IO[str]) -> Input:
     """
     given, reader = Input([], [], []), MessageReader(lambda: None)
 
-    def register(message: Message) -> None:
-        stream = stream_described(message)
-        if given.streams.get(stream.name) != stream:
-            given.schemas.append(stream)
-            reader.pass_records(stream.name, None, partial(take, len(given.schemas) - 1))
+    def register(stream: Stream) -> Callable[[dict[str, Any]], None]:
+        given.schemas.append(stream)
+        return partial(take, len(given.schemas) - 1)
 
     def take(schema: int, record: dict[str, Any]) -> None:
         given.records.append((schema, record))
         reader.stopped = len(given.records) >= MAX_RECORDS
 
+    pass_streams(source, reader, register)
+    if reader.stopped:
+        given.notes.append(f"Only the first {MAX_RECORDS:,} records were read.")
+    return given
+
+
+def pass_streams(
+    source: IO[str],
+    reader: MessageReader,
+    register: Callable[[Stream], Callable[[dict[str, Any]], None]],
+) -> None:
+    """Pass each new or changed SCHEMA of a Singer stream to `register`, and the records on.
+
+    Args:
+        source: The Singer stream.
+        reader: The reader, which the caller can stop.
+        register: Takes the stream of a SCHEMA, and returns the function that takes the records
+            which follow.
+
+    Raises:
+        InputError: If the input is not a Singer stream, or has no stream.
+    """
+    known: dict[str, Stream] = {}
+
+    def take_schema(message: Message) -> None:
+        stream = stream_described(message)
+        if known.get(stream.name) != stream:
+            known[stream.name] = stream
+            reader.pass_records(stream.name, None, register(stream))
+
     callbacks: dict[str, Callable[[Message], Any]] = {
-        "SCHEMA": register,
+        "SCHEMA": take_schema,
         "BATCH": partial(process_batch, reader),
         "STATE": state_of,  # A run refuses a STATE without a value.
         "ACTIVATE_VERSION": lambda _: None,
     }
     counts = reader.process_lines(source, callbacks)
-    if not given.schemas:
+    if not known:
         raise InputError(_NO_STREAM if counts.total() else _NO_INPUT)
-    if reader.stopped:
-        given.notes.append(f"Only the first {MAX_RECORDS:,} records were read.")
-    return given
 
 
 # The result of an input
@@ -232,10 +257,20 @@ def _taker(
     converter = RecordConverter(stream, plan, rules.events, rules.suppressions, now)
     explained.counts.mapped |= plan.identifying
     explained.code = converter.code
+    violation = violations_of(stream, rules)
+    return lambda record: explained.add(record, converter, violation(record), now())
+
+
+def violations_of(
+    stream: Stream, rules: RecordRules
+) -> Callable[[dict[str, Any]], str | None]:
+    """Return a function that says how a record violates the tap's SCHEMA, or None.
+
+    Without the setting `validate_records`, the function always returns None.
+    """
     if not rules.validate_records:
-        return lambda record: explained.add(record, converter, None, now())
-    validator = RecordValidator(stream.schema)
-    return lambda record: explained.add(record, converter, validator.violation(record), now())
+        return lambda _: None
+    return RecordValidator(stream.schema).violation
 
 
 def _note_equal_ids(of_stream: Sequence[Explained]) -> None:

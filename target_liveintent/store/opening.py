@@ -99,12 +99,18 @@ def open_database(
 
 def open_for_reading(settings: StoreSettings, clock: Clock = SYSTEM_CLOCK) -> Database:
     """Open the store only for reading; return an empty store if no run has used it yet."""
+    existing = open_existing(settings, clock)
+    return empty_store(clock) if existing is None else existing
+
+
+def open_existing(settings: StoreSettings, clock: Clock = SYSTEM_CLOCK) -> Database | None:
+    """Open the store only for reading; return None if no run has used it yet."""
     if settings.is_on_server or Path(settings.place).exists():
         database = open_database(settings, clock, reads_only=True)
         if not database.is_new:
             return database
         database.close()
-    return empty_store(clock)
+    return None
 
 
 def empty_store(clock: Clock = SYSTEM_CLOCK) -> Database:
