@@ -104,9 +104,7 @@ _with_config = click.option(
 )
 
 
-def _given(
-    files: Mapping[str, Any], environment: Mapping[str, str] = os.environ
-) -> config.Given:
+def _given(files: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> config.Given:
     """Return the unchecked settings of files and environment, and hide the token from the log.
 
     Settings whose value is null are left out.
@@ -316,8 +314,8 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     expected: str | None,
     new_config: str | None,
     other: str | None,
-    style: str,
     *,
+    style: str,
     show_code: bool,
 ) -> None:
     """Show which events the records of each stream would become, or why a stream has no events.
@@ -365,9 +363,10 @@ def _print_comparison(files: Mapping[str, Any], other: str, source: IO[str], sty
     from target_liveintent.singer import comparing  # noqa: PLC0415 (a run does not need it)
 
     with readable_failures(_LOGGER, other_code=2):
+        named = {"--config": files, f"--against {other}": read_config(other)}
         old, new = (
             comparing.Configuration.of(name, _given(values, {}).values | _NO_TOKEN)
-            for name, values in {"--config": files, f"--against {other}": read_config(other)}.items()
+            for name, values in named.items()
         )
         compared = comparing.compare_configurations(source, old, new)
         _show(style, compared, partial(lines_of, "explain/comparison.txt"))

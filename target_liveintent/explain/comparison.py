@@ -135,8 +135,8 @@ class StreamComparison(msgspec.Struct, frozen=True):
             ("of these, already delivered", "", "" if delivered is None else f"{delivered:,}"),
             ("with a hashed address", *_numbers(self.matchable)),
         ]
-        for currency, values in self.values.items():
-            rows.append((f"value {money_in(currency)}", *map(_amount, values)))
+        for currency, (old, new) in self.values.items():
+            rows.append((f"value {money_in(currency)}", _amount(old), _amount(new)))
         return [row for row in rows if any(row[1:])]
 
 

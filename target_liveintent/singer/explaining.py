@@ -261,9 +261,7 @@ def _taker(
     return lambda record: explained.add(record, converter, violation(record), now())
 
 
-def violations_of(
-    stream: Stream, rules: RecordRules
-) -> Callable[[dict[str, Any]], str | None]:
+def violations_of(stream: Stream, rules: RecordRules) -> Callable[[dict[str, Any]], str | None]:
     """Return a function that says how a record violates the tap's SCHEMA, or None.
 
     Without the setting `validate_records`, the function always returns None.
