@@ -382,8 +382,12 @@ def differing_columns(before: Event, after: Event) -> list[str]:
         name
         for names, old, new in parts
         for name in names
-        if _comparable(getattr(old, name)) != _comparable(getattr(new, name))
+        if _differs(getattr(old, name), getattr(new, name))
     ]
+
+
+def _differs(old: object, new: object) -> bool:
+    return old != new and _comparable(old) != _comparable(new)
 
 
 def _comparable(value: object) -> object:

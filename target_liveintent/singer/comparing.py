@@ -232,13 +232,14 @@ class _Comparing:
         notes = [
             *self._old.notes(streams),
             *self._new.notes(streams),
-            *_notes_on_settings(*(one.settings for one in self._configurations)),
+            *notes_on_settings(*(one.settings for one in self._configurations)),
             *notes_on_columns([*streams.values()]),
         ]
         return Comparison(notes, streams)
 
 
-def _notes_on_settings(old: Settings, new: Settings) -> Iterator[str]:
+def notes_on_settings(old: Settings, new: Settings) -> Iterator[str]:
+    """Yield a note if the account changes, and if the store changes."""
     if old.account != new.account:
         yield (
             f"The account changes, from {old.account.words} to {new.account.words}. So all event"
