@@ -143,9 +143,7 @@ def test_the_same_events_in_another_order(rows: list[str], chance: Any) -> None:
     ],
     ids=["digits", "tenths", "cents", "none", "pixel", "source", "person", "order"],
 )
-def test_which_columns_differ(
-    old: dict[str, Any], new: dict[str, Any], columns: list[str]
-) -> None:
+def test_which_columns_differ(old: dict[str, Any], new: dict[str, Any], columns: list[str]) -> None:
     """Neither the event ID nor the pixel counts: they are a part of what identifies the event."""
     assert differing_columns(made("1", **old).event, made("2", **new).event) == columns
 
@@ -200,7 +198,11 @@ def test_what_the_text_says(snapshot: SnapshotAssertion) -> None:
 WORDS = {
     "nothing changes": ([("1", "1")], 0, "No event ID changes (1 in --config)."),
     "one": ([("1", "o-1")], 1, "1 of 1 event IDs changes: the event would be sent again, 1 of"),
-    "many": ([("1", "x"), ("2", "y")], 0, "2 of 2 event IDs change: they would be sent again, 0 of"),
+    "many": (
+        [("1", "x"), ("2", "y")],
+        0,
+        "2 of 2 event IDs change: they would be sent again, 0 of",
+    ),
     "no store": ([("1", "x")], None, "is unknown, because --config has no store yet."),
 }
 
