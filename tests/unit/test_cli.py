@@ -148,6 +148,10 @@ WRONG: list[tuple[str, str]] = [
     ("--limit=0", "is not in the range"),
     ("explain nowhere", "No such file"),
     ("explain --expect .", "is a directory"),
+    *(
+        (f"explain --against there {option}", "--against cannot be used with --expect")
+        for option in ("--expect new", "--write-config new", "--show-code")
+    ),
     ("dead-letters --delete=already_sent", "'already_sent' is not one of"),  # It has no letters.
     ("forget there", "unexpected extra argument"),
     ("health --max-age=0", "is not in the range"),

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from target_liveintent.explain import comparison
 from target_liveintent.explain import description as explanation
 from target_liveintent.mapping import map_checks
 from target_liveintent.reporting import findings, letter_groups, overview
@@ -22,12 +23,13 @@ INTERNAL = [explanation.Explained]
     ("model", "name", "others"),
     [
         (explanation, "an explanation", {*explanation.SOURCE_WORDS}),
+        (comparison, "a comparison", {"event_id", "pixel_id"}),
         (map_checks, "an explanation", {*map_checks.FINDING_WORDS, *map_checks.HINT_WORDS}),
         (letter_groups, "dead letters", {*letter_groups.PROSPECTS}),
         (overview, "a report", {*overview.FIGURES}),
         (findings, "a report", {*Unusual.__struct_fields__, "cause", "words", "what_to_do"}),
     ],
-    ids=["explanation", "findings", "letters", "report", "causes of a report"],
+    ids=["explanation", "comparison", "findings", "letters", "report", "causes of a report"],
 )
 def test_every_field_is_documented(model: Any, name: str, others: set[str]) -> None:
     named = [kind for kind in vars(model).values() if isinstance(kind, msgspec.StructMeta)]

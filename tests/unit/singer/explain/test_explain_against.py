@@ -146,16 +146,19 @@ def test_a_stream_that_only_one_configuration_maps() -> None:
     }
 
 
-def test_the_account_is_a_part_of_an_id() -> None:
-    for changes in ({"customer_id": "a-2c3d"}, {"api_url": "https://api.example.com"}):
-        result = compared(sales(), settings(), settings(**changes))
-        assert counts(result.streams["orders"]) == (3, 3, 0, 0, 3)
-        assert result.notes == [
-            "The account changes, from a-1b2c at conversions.liveintent.com to"
-            f" {changes.get('customer_id', 'a-1b2c')} at"
-            f" {'api.example.com' if 'api_url' in changes else 'conversions.liveintent.com'}."
-            " So all event IDs count as changed"
-        ]
+ACCOUNTS = {
+    "customer ID": ({"customer_id": "a-2c3d"}, "a-2c3d at conversions.liveintent.com"),
+    "host": ({"api_url": "https://api.example.com"}, "a-1b2c at api.example.com"),
+}
+
+
+@each_of("case", ACCOUNTS)
+def test_the_account_is_a_part_of_an_id(case: tuple[dict[str, Any], str]) -> None:
+    changes, account = case
+    result = compared(sales(), settings(), settings(**changes))
+    assert counts(result.streams["orders"]) == (3, 3, 0, 0, 3)
+    before = "The account changes, from a-1b2c at conversions.liveintent.com to"
+    assert result.notes == [f"{before} {account}. So all event IDs count as changed"]
 
 
 def test_the_pixel_is_a_part_of_an_id() -> None:
@@ -172,7 +175,7 @@ def test_each_configuration_has_its_list_of_people() -> None:
 
 
 def test_each_configuration_validates_by_its_own_setting() -> None:
-    typed = {**dict.fromkeys(COLUMNS, {}), "value": {"type": "number"}}
+    typed = {**{column: {} for column in COLUMNS}, "value": {"type": "number"}}
     messages = [schema(typed, ["id"]), *map(sale, range(2)), sale(2, value="12.5")]
     assert counts(orders(messages, settings(validate_records=True))) == (3, 2, 0, 1, 0)
 
