@@ -321,8 +321,8 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     """Show which events the records of each stream would become, or why a stream has no events.
 
     FILE contains Singer messages; the default is standard input. The command sends nothing. The
-    exit code is 1 if a run with the same input would fail. The command checks neither the token nor
-    the store.
+    exit code is 1 if a run with the same input would fail. The command does not check the token,
+    and reads the store only with --against.
     """
     from target_liveintent.singer import explaining  # noqa: PLC0415 (a run does not need it)
     from target_liveintent.singer.streams import RecordRules  # noqa: PLC0415

@@ -1,21 +1,25 @@
 """`explain --against`: what two configurations make of one input."""
 
+import contextlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from explain_support import ACCOUNT, EVENTS, record, schema, source
-from unit_support import DAY, each_of
+from unit_support import DAY, DEFAULTS, conversion, each_of
 
 from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.explain.comparison import Comparison, StreamComparison
 from target_liveintent.explain.description import MAX_RECORDS
 from target_liveintent.printing import json_text, lines_of
+from target_liveintent.run_id import new_run_id
 from target_liveintent.singer import comparing
 from target_liveintent.singer.comparing import Configuration, compare_configurations
+from target_liveintent.store.delivered_keys import DeliveredKeys
+from target_liveintent.store.opening import open_store
 
 COLUMNS = ("id", "time", "email", "value", "currency", "line")
 OWN = {
@@ -280,6 +284,13 @@ def test_too_many_rejected() -> None:
     assert counts(compared(sales(100), settings(), new).streams["orders"]) == (100, 39, 0, 61, 0)
 
 
+def test_what_counts_for_too_many_rejected() -> None:
+    """Filtered records do not, as in a run."""
+    some = {**OWN, "__filter__": "id >= 100", "event_time": "time if id > 160 else '?'"}
+    notes = compared(sales(200), settings(), settings({"orders": some})).notes
+    assert [note.partition(": ")[0] for note in notes] == [NEW]
+
+
 STORES: dict[str, tuple[str, str, bool]] = {
     "equal files": ("a.sqlite", "./a.sqlite", False),
     "other files": ("a.sqlite", "b.sqlite", True),
@@ -337,6 +348,41 @@ def test_a_store_that_cannot_be_used() -> None:
     compared(sales(), settings(store="none.sqlite"), settings(store="notes.txt"))
     with pytest.raises(ConfigurationError, match=f"^{OLD}: .*cannot be used"):
         compared(sales(), settings(store="notes.txt"), settings())
+
+
+def deliver(*rows: dict[str, Any]) -> None:
+    """Write into the store that the events of orders were delivered."""
+    given = Configuration.of(OLD, settings()).settings
+    defaults = DEFAULTS._replace(pixel_id=1)
+    made = [
+        conversion(
+            {"event_id": str(row["id"]), "event_time": row["time"], "email": row["email"]},
+            now=time.time(),
+            defaults=defaults,
+        )
+        for row in rows
+    ]
+    with contextlib.closing(open_store(given, new_run_id())) as store:
+        claimed = store.claim({0: made})[0]
+        store.confirm(0, claimed.mine, is_last=True)
+        store.write()
+
+
+def test_the_store_is_asked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked only about events whose IDs change, about each once, and about few at a time."""
+    sizes, among = list[int](), DeliveredKeys.among
+
+    def counted(delivered: DeliveredKeys, keys: Sequence[bytes]) -> Collection[bytes]:
+        sizes.append(len(keys))
+        return among(delivered, keys)
+
+    monkeypatch.setattr(comparing, "_ASKED_AT_ONCE", 2)
+    monkeypatch.setattr(DeliveredKeys, "among", counted)
+    messages = sales(6)
+    deliver(*(one["record"] for one in messages[1:4]))
+    other = settings({"orders": {**OWN, "event_id": "'o-' + str(id) if id else '0'"}})
+    result = orders([*messages, *messages], other)
+    assert (result.changed_ids, result.already_delivered, sizes) == (5, 2, [2, 2, 1])
 
 
 def test_an_input_without_messages() -> None:
