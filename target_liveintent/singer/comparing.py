@@ -103,7 +103,7 @@ def compare_configurations(source: IO[str], old: Configuration, new: Configurati
 def _known_to(configuration: Configuration) -> Iterator[DeliveredKeys | None]:
     """Yield what the store of a configuration knows as delivered; None if there is no store."""
     with _named(configuration.name):
-        database = open_existing(configuration.settings)
+        database = open_existing(configuration.settings.storage)
     if database is None:
         yield None
         return
