@@ -113,6 +113,19 @@ class _Draft(NamedTuple):
         return IN_LOCAL_TIME if self.time.is_local else ()
 
 
+class Permission(NamedTuple):
+    """Whether an event may be sent.
+
+    Attributes:
+        consent: Whether the record has a consent; None if the stream has no column for it.
+        in_list: `suppressed` if the suppression list names the person, `not_compared` if this
+            cannot be known, and else `not_listed`; None without a list.
+    """
+
+    consent: bool | None
+    in_list: str | None = None
+
+
 def lasting_keys(key_properties: Iterable[str]) -> tuple[str, ...]:
     """Return the key properties except those that say only where in a file a record is.
 
@@ -290,6 +303,18 @@ class EventBuilder:
         changed["decision_id"] = of_page
         return changed, () if given is None else _UNUSABLE_DECISION_ID
 
+    def unique_id(
+        self, column: Any, mapped: Mapping[str, Any], raw: Mapping[str, Any]
+    ) -> str | None:
+        """Return the ID of an event, from a value of `event_id` or from the keys.
+
+        The result is None if only a whole mapped record gives an ID.
+        """
+        event_id = self._event_id(column, mapped, raw)
+        has_keys = self.lasting_keys if self.mapped_keys is None else self.mapped_keys
+        is_known = event_id.is_unique and (has_keys or column is not None)
+        return event_id.text if is_known else None
+
     def _event_id(self, column: Any, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> _EventId:
         """Return the ID of the event, from the column `event_id` or else a derived ID."""
         given = coerce.text(column)
@@ -330,17 +355,29 @@ class EventBuilder:
             return values
         return [dict(zip(self.mapped_keys, values, strict=True))]
 
-    def _check_allowed(self, mapped: Mapping[str, Any], identity: Identity) -> None:
-        """Reject a record without consent, or of a person who may be on the suppression list."""
+    def permission(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> Permission:
+        """Return whether the event of a mapped record may be sent, as `build` decides it."""
+        return self._permission(mapped, self._draft(mapped, raw).identity)
+
+    def _permission(self, mapped: Mapping[str, Any], identity: Identity) -> Permission:
         is_read = "consent" in mapped and "consent" in self._read
         is_asked = is_read or "consent" in self._expected
-        if is_asked and not coerce.consent(mapped.get("consent")):
+        consent = coerce.consent(mapped.get("consent")) if is_asked else None
+        if not self.suppressions:
+            return Permission(consent)
+        if self.suppressions.contains(identity):
+            return Permission(consent, "suppressed")
+        return Permission(consent, "not_listed" if identity.others is not None else "not_compared")
+
+    def _check_allowed(self, mapped: Mapping[str, Any], identity: Identity) -> None:
+        """Reject a record without consent, or of a person who may be on the suppression list."""
+        consent, in_list = self._permission(mapped, identity)
+        if consent is False:
             _reject("no_consent", "consent")
-        if self.suppressions:
-            if self.suppressions.contains(identity):
-                _reject("suppressed", None)
-            if identity.others is None:
-                _reject("not_compared", None, "the address cannot be read")
+        if in_list == "suppressed":
+            _reject("suppressed", None)
+        if in_list == "not_compared":
+            _reject("not_compared", None, "the address cannot be read")
 
     def _required_values(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Return the source and the pixel ID, from the record or else from the settings."""

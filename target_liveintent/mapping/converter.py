@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 
 from target_liveintent.conversions import coerce
-from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.builder import EventBuilder, Permission
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.conversions.fast_path import (
     CHANCE,
@@ -20,10 +20,27 @@ from target_liveintent.conversions.fast_path import (
 )
 from target_liveintent.mapping.expressions import FILTER, TapRecord
 from target_liveintent.mapping.functions import coalesce
-from target_liveintent.mapping.stream_maps import MappingFailed, Stream, StreamPlan
+from target_liveintent.mapping.stream_maps import Computed, MappingFailed, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.remarks import CAREFUL_WAY, Remark
 from target_liveintent.settings import EventDefaults
+
+
+class RecordWalk(NamedTuple):
+    """The result of a record, and the steps that lead to it.
+
+    Attributes:
+        result: As `RecordConverter.convert` returns it.
+        computed: The values of the expressions, up to the first failure; empty if the record was
+            rejected before mapping.
+        mapped: The mapped record; None if there is none.
+        permission: Whether the person allows to send the event; None without a mapped record.
+    """
+
+    result: Conversion | Rejection | None
+    computed: tuple[Computed, ...] = ()
+    mapped: TapRecord | None = None
+    permission: Permission | None = None
 
 
 class RecordConverter:
@@ -94,6 +111,37 @@ class RecordConverter:
         self, record: TapRecord, violation: str | None = None
     ) -> Conversion | Rejection | None:
         """Return the same as `convert`, but without a call of the generated function."""
+        rejected = self._rejected_unmapped(record)
+        if rejected is not None:
+            return rejected
+        return self._built(record, self._plan.transform(record), violation)
+
+    def walk(self, record: TapRecord, violation: str | None = None) -> RecordWalk:
+        """Return the result of a record as `convert_carefully` does, with the steps to it."""
+        rejected = self._rejected_unmapped(record)
+        if rejected is not None:
+            return RecordWalk(rejected)
+        computed = (*self._plan.computed(record),)  # (Once, because an expression may be random.)
+        mapped = self._plan.mapped(record, computed)
+        result = self._built(record, mapped, violation)
+        if mapped is None or isinstance(mapped, MappingFailed):
+            return RecordWalk(result, computed)
+        return RecordWalk(result, computed, mapped, self._builder.permission(mapped, record))
+
+    def derived_id(self, record: TapRecord) -> str | None:
+        """Return the ID of a record's event, also of a record that the map drops.
+
+        The result is None if only the mapped record would show the ID.
+        """
+        event_id = self._plan.value_of("event_id", record)
+        if self._plan.keys is not None:
+            names = self._plan.keys
+            keys = {name: self._plan.value_of(name, record) for name in names}
+            return self._builder.unique_id(event_id, keys, record)
+        return self._builder.unique_id(event_id, record, record)
+
+    def _rejected_unmapped(self, record: TapRecord) -> Rejection | None:
+        """Return the rejection of a deleted row, or of one without consent; None of another."""
         for column in self._plan.deletion_columns:
             mark = coalesce(record.get(column))
             if mark is not None and mark is not False:
@@ -101,7 +149,12 @@ class RecordConverter:
         for column in self._plan.consent_columns:
             if column in record and not coerce.consent(record[column]):
                 return self._builder.reject_unmapped(column, record, reason="no_consent")
-        mapped = self._plan.transform(record)
+        return None
+
+    def _built(
+        self, record: TapRecord, mapped: TapRecord | MappingFailed | None, violation: str | None
+    ) -> Conversion | Rejection | None:
+        """Return the conversion or the rejection of a record to which the map was applied."""
         if isinstance(mapped, MappingFailed):
             return self._builder.reject_unmapped(
                 mapped.column, record, mapped.kind, event_id=mapped.event_id

@@ -14,7 +14,7 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import types
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import simpleeval
@@ -56,6 +56,19 @@ class MappingFailed(NamedTuple):
     column: str
     kind: str
     event_id: Any
+
+
+class Computed(NamedTuple):
+    """The value that an expression of a map gives for a record.
+
+    Attributes:
+        column: The column that the expression computes, or `__filter__`.
+        failure: The class name of the exception if the expression failed, and else None.
+    """
+
+    column: str
+    value: Any = None
+    failure: str | None = None
 
 
 class StreamPlan(NamedTuple):
@@ -133,17 +146,49 @@ class StreamPlan(NamedTuple):
 
         The result is None if the filter drops the record, or if the map leaves no column.
         """
-        row = self._passed_on(record)
+        return self.mapped(record, self.computed(record))
+
+    def computed(self, record: TapRecord) -> Iterator[Computed]:
+        """Yield the value of each expression of the map, in their order.
+
+        The last one is a failure, or the filter if it drops the record.
+        """
         for column, expression in self.origins.items():
             try:
                 value = expression.compute(record)
-                row[column] = bool(value) if column == FILTER else value
+                value = bool(value) if column == FILTER else value
             except Exception as failure:  # noqa: BLE001 (an expression may raise anything)
-                event_id = self._event_id(column, row, record)
-                return MappingFailed(column, type(failure).__name__, event_id)
-            if column == FILTER and not row.pop(FILTER):
+                yield Computed(column, failure=type(failure).__name__)
+                return
+            yield Computed(column, value)
+            if column == FILTER and not value:
+                return
+
+    def mapped(
+        self, record: TapRecord, computed: Iterable[Computed]
+    ) -> TapRecord | MappingFailed | None:
+        """Return the same as `transform`, given what `computed` yields for the record."""
+        row = self._passed_on(record)
+        for column, value, failure in computed:
+            if failure is not None:
+                return MappingFailed(column, failure, self._event_id(column, row, record))
+            if column != FILTER:
+                row[column] = value
+            elif not value:
                 return None
         return row if row or not self.origins else None
+
+    def value_of(self, column: str, record: TapRecord) -> Any:
+        """Return the value of one column of a mapped record, whatever the filter says.
+
+        The result is None if the map gives no value, or if the expression fails.
+        """
+        if column not in self.origins:
+            return self._passed_on(record).get(column)
+        try:
+            return self.origins[column].compute(record)
+        except Exception:  # noqa: BLE001 (an expression may raise anything)
+            return None
 
     def _passed_on(self, record: TapRecord) -> TapRecord:
         """Return the columns of a record that the map passes on unchanged."""
@@ -160,10 +205,7 @@ class StreamPlan(NamedTuple):
         order = [*self.origins]
         if "event_id" not in order or order.index("event_id") < order.index(failed):
             return row.get("event_id")
-        try:
-            return self.origins["event_id"].compute(record)
-        except Exception:  # noqa: BLE001 (an expression may raise anything)
-            return None
+        return self.value_of("event_id", record)
 
 
 class StreamMaps:
