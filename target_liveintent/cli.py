@@ -411,6 +411,36 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
             _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
 
 
+@_command("trace", "--config liveintent.yml trace 1007")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option(
+    "--input",
+    "source",
+    type=click.File("r"),
+    metavar="FILE",
+    help="Also find the record in FILE, the output of a tap (- for standard input), and show each"
+    " step of its way through the map.",
+)
+@_with_format("text", "json")
+def print_trace(
+    files: dict[str, Any], ids: tuple[str, ...], source: IO[str] | None, style: str
+) -> None:
+    """Say what happened to single events: whether each arrived, and if not, why.
+
+    An ID is an event ID, an order ID, or a value of a key of the tap. The command changes nothing,
+    and shows hashes in place of addresses. The exit code is 1 if there is an ID that the store has
+    never seen and that the map does not leave out.
+    """
+    from target_liveintent.explain.trace import WITHOUT_ANSWER  # noqa: PLC0415 (not for a run)
+    from target_liveintent.singer.tracing import trace_ids  # noqa: PLC0415
+
+    with _opened(files) as (settings, database):
+        answers = trace_ids(ids, database, settings, source, time.time)
+    _show(style, answers, partial(lines_of, "explain/trace.txt"))
+    if any(answer.outcome in WITHOUT_ANSWER for answer in answers):
+        sys.exit(1)
+
+
 @_command("replay", "--config liveintent.yml replay --dry-run")
 @click.argument("source", type=click.File("r"), metavar="[FILE]", required=False)
 @_dry_run

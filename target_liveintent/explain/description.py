@@ -386,7 +386,7 @@ def _describe_fields(
     if FILTER in plan.origins:
         described.only_if = _one_line(plan.origins[FILTER].text)
     for field in FIELDS:
-        sources = _sources_of_field(field.name, explained, events, present)
+        sources = sources_of_field(field.name, explained, events, present)
         if sources:
             described.fields[field.name] = sources
         else:
@@ -397,7 +397,7 @@ def _describe_fields(
     described.misspelled = list(map_warnings(plan, schema))
 
 
-def _sources_of_field(
+def sources_of_field(
     name: str, explained: Explained, events: EventDefaults, present: Collection[str]
 ) -> list[FieldSource]:
     """Return the sources of a field in the map, or else the key properties or a setting."""

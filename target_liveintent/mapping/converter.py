@@ -30,6 +30,7 @@ class RecordWalk(NamedTuple):
     """The result of a record, and the steps that lead to it.
 
     Attributes:
+        record: The record as the tap sent it.
         result: As `RecordConverter.convert` returns it.
         computed: The values of the expressions, up to the first failure; empty if the record was
             rejected before mapping.
@@ -37,6 +38,7 @@ class RecordWalk(NamedTuple):
         permission: Whether the person allows to send the event; None without a mapped record.
     """
 
+    record: TapRecord
     result: Conversion | Rejection | None
     computed: tuple[Computed, ...] = ()
     mapped: TapRecord | None = None
@@ -120,13 +122,14 @@ class RecordConverter:
         """Return the result of a record as `convert_carefully` does, with the steps to it."""
         rejected = self._rejected_unmapped(record)
         if rejected is not None:
-            return RecordWalk(rejected)
+            return RecordWalk(record, rejected)
         computed = (*self._plan.computed(record),)  # (Once, because an expression may be random.)
         mapped = self._plan.mapped(record, computed)
         result = self._built(record, mapped, violation)
         if mapped is None or isinstance(mapped, MappingFailed):
-            return RecordWalk(result, computed)
-        return RecordWalk(result, computed, mapped, self._builder.permission(mapped, record))
+            return RecordWalk(record, result, computed)
+        permission = self._builder.permission(mapped, record)
+        return RecordWalk(record, result, computed, mapped, permission)
 
     def derived_id(self, record: TapRecord) -> str | None:
         """Return the ID of a record's event, also of a record that the map drops.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import re
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -234,6 +235,26 @@ class StreamMaps:
     def names(self) -> list[str]:
         """The streams, and the patterns of streams, that the maps and presets name."""
         return list(dict.fromkeys(map(self._source, self._definitions)))
+
+    @property
+    def single_keys(self) -> list[str]:
+        """The columns from which alone a map derives event IDs (`__key_properties__`)."""
+        return [
+            definition["__key_properties__"][0]
+            for definition in self._definitions.values()
+            if isinstance(definition, dict) and len(definition.get("__key_properties__") or ()) == 1
+        ]
+
+    @property
+    def constant_pixels(self) -> list[int]:
+        """The whole numbers in the expressions of `pixel_id`, which are probably pixels."""
+        expressions = [
+            definition.get("pixel_id")
+            for definition in self._definitions.values()
+            if isinstance(definition, dict)
+        ]
+        numbers = re.findall(r"\d{1,18}", " ".join(filter(None, map(str, expressions))), re.ASCII)
+        return [*map(int, numbers)]
 
     def _source(self, name: str) -> str:
         """Return the stream, or the pattern of streams, to which an entry applies."""

@@ -12,17 +12,14 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions.event_model import Rejection
-from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
+from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.ledger import Ledger
-from target_liveintent.run.replay_converter import ReplayConverter
+from target_liveintent.run.replay_converter import PROSPECTS, ReplayConverter, prospect_of
 from target_liveintent.store import dead_letters
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import LetterGroup, utc
 
 LETTERS_FORMAT = 1
-PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cannot_send")
-"""What a replay with these settings does with a dead letter."""
 _MOST_EXAMPLES = 3
 _MOST_JUDGED = 5_000
 """At most this many dead letters are read, which takes about a second."""
@@ -128,7 +125,7 @@ def look_at(
                 dead_letters.newest_letters(database, group, numbers.get(group, 0)),
             )
         ]
-        prospects = Counter(_prospect(converter, letter) for letter in letters)
+        prospects = Counter(prospect_of(converter, letter) for letter in letters)
         stream = StreamLetters(stream=_text(group.stream or "(none)"))
         streams = reasons.setdefault(_text(group.reason or "(none)"), {})
         stream = streams.setdefault(stream.stream, stream)
@@ -161,18 +158,6 @@ def _of_reason(reason: str, streams: list[StreamLetters]) -> ReasonLetters:
     advice = REASONS[reason].meaning if reason in REASONS else _UNKNOWN
     streams.sort(key=lambda group: (-group.letters, group.stream))
     return ReasonLetters(reason, sum(group.letters for group in streams), advice, streams)
-
-
-def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
-    """Return what a replay would do with a dead letter: a key of `PROSPECTS`."""
-    result = converter.convert(letter)
-    if not isinstance(result, Rejection):
-        return "sends"
-    if result.reason in {"expired", "other_account"}:
-        return result.reason
-    if result.reason in MAY_HAVE_COUNTED:
-        return "leaves_out"
-    return "cannot_send" if REASONS[result.reason].letter else "dropped"
 
 
 def _example(letter: dict[str, Any]) -> Example:

@@ -26,6 +26,8 @@ replay: `default_source` may be `offline` now."""
 LETTER_COLUMNS = frozenset(IDENTITY_COLUMNS)
 """The columns of a dead letter that count as mapped, although a replay applies no stream map."""
 _NOT_KEPT = Unusable(UnusableCause("not_kept"))
+PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cannot_send")
+"""What a replay does with a dead letter."""
 
 
 class ReplayChoice(NamedTuple):
@@ -99,6 +101,18 @@ class ReplayConverter(RecordConverter):
         if positive_integer(record.get("pixel_id")) is None:  # The event gets the setting's pixel.
             ours["pixel_id"] = self._events.pixel_id
         return any(named.get(name) not in (None, value) for name, value in ours.items())
+
+
+def prospect_of(converter: ReplayConverter, letter: dict[str, Any]) -> str:
+    """Return what a replay would do with a dead letter: one of `PROSPECTS`."""
+    result = converter.convert(letter)
+    if not isinstance(result, Rejection):
+        return "sends"
+    if result.reason in {"expired", "other_account"}:
+        return result.reason
+    if result.reason in MAY_HAVE_COUNTED:
+        return "leaves_out"
+    return "cannot_send" if REASONS[result.reason].letter else "dropped"
 
 
 def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:

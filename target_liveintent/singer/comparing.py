@@ -257,7 +257,7 @@ def _place_of(settings: Settings) -> str:
 
     The result is never shown, because the parameters of a URL may contain a password.
     """
-    if not settings.has_database_server:
+    if not settings.storage.is_on_server:
         return os.path.realpath(settings.store)
     address, _, parameters = settings.store.partition("://")[2].partition("?")
     return f"{address.rpartition('@')[2]}?{parameters}"

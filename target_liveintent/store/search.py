@@ -260,15 +260,17 @@ class _Figures(msgspec.Struct):
 _read_figures = msgspec.json.Decoder(_Figures).decode
 
 
-def _streams_of_runs(
-    database: Database, account: Account, pixels: Iterable[int]
-) -> Iterator[str]:
+def _streams_of_runs(database: Database, account: Account, pixels: Iterable[int]) -> Iterator[str]:
     for pixel in pixels:
         for (figures,) in database.read(_FIGURES, [*account, pixel, _RUNS_READ_SECONDS]):
-            try:
-                yield from _read_figures(figures).streams
-            except msgspec.DecodeError:  # Another version may write other figures.
-                continue
+            yield from _streams_in(figures)
+
+
+def _streams_in(figures: str) -> Iterable[str]:
+    try:
+        return _read_figures(figures).streams
+    except msgspec.DecodeError:  # Another version may write other figures.
+        return ()
 
 
 # The search
@@ -340,9 +342,7 @@ def _add(found: list[list[Found]], places: Iterable[int], event: Found) -> None:
             found[place].append(event)
 
 
-_LETTER = (
-    f"{', '.join(LetterKey._fields)}, run, window_end, CAST(record AS TEXT)"
-)
+_LETTER = f"{', '.join(LetterKey._fields)}, run, window_end, CAST(record AS TEXT)"
 _DELIVERED = (
     "customer_id, api_host, stream, event_id, pixel_id, run, sent_at, event_time, source, order_id,"
     " CAST(value AS TEXT), currency, md5, sha2"

@@ -16,8 +16,8 @@ from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.printing import lines_of
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting.ledger import Ledger
-from target_liveintent.reporting.letter_groups import PROSPECTS, DeadLetters, Example, look_at
-from target_liveintent.run.replay_converter import ReplayChoice, ReplayConverter
+from target_liveintent.reporting.letter_groups import DeadLetters, Example, look_at
+from target_liveintent.run.replay_converter import PROSPECTS, ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.store.dead_letters import DeadLetter, imported
 from target_liveintent.store.opening import empty_store, open_store

@@ -12,6 +12,7 @@ from target_liveintent.explain import description as explanation
 from target_liveintent.mapping import map_checks
 from target_liveintent.reporting import findings, letter_groups, overview
 from target_liveintent.reporting.history import Unusual
+from target_liveintent.run.replay_converter import PROSPECTS
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 INTERNAL = [explanation.Explained]
@@ -25,7 +26,7 @@ INTERNAL = [explanation.Explained]
         (explanation, "an explanation", {*explanation.SOURCE_WORDS}),
         (comparison, "a comparison", {"event_id", "pixel_id"}),
         (map_checks, "an explanation", {*map_checks.FINDING_WORDS, *map_checks.HINT_WORDS}),
-        (letter_groups, "dead letters", {*letter_groups.PROSPECTS}),
+        (letter_groups, "dead letters", {*PROSPECTS}),
         (overview, "a report", {*overview.FIGURES}),
         (findings, "a report", {*Unusual.__struct_fields__, "cause", "words", "what_to_do"}),
     ],
