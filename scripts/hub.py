@@ -84,6 +84,7 @@ _COMMANDS = {
     "preset": "Print the stream_maps of a preset, or the list of presets.",
     "replay": "Send the dead letters that can be sent now, and keep all others.",
     "report": "Write the report page from the history of runs.",
+    "trace": "Say what happened to single events, by their IDs. Send nothing.",
 }
 
 

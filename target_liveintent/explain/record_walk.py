@@ -62,6 +62,11 @@ class ColumnNow(msgspec.Struct, frozen=True):
     value: Any = None
     failed: str | None = None
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the map or a column of the record gives the value, and no setting or key."""
+        return self.sources[0].code in {"expression", "same_column", "undeclared_column"}
+
 
 class AgeNow(msgspec.Struct, frozen=True):
     """The event time, when the API stops to accept the event, and whether it accepts it now."""

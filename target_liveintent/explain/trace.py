@@ -378,8 +378,10 @@ def _never_seen_words(answer: Traced, facts: TraceFacts) -> str:
         then = _IN_INPUT[answer.now.result]
         why = f" ({answer.now.reason})" if answer.now.reason else ""
         return f"The store has never seen it. {then}{why}. {_reach(facts)}"
-    in_input = ", and the input has no record with it" if facts.has_input else ""
-    return f"The store has never seen it{in_input}. {_reach(facts)}"
+    if facts.has_input:
+        return f"The store has never seen it, and the input has no record with it. {_reach(facts)}"
+    hint = "To see whether the map leaves its record out, add the tap's output: --input FILE."
+    return f"The store has never seen it. {hint} {_reach(facts)}"
 
 
 def _unknown_words(_: Traced, facts: TraceFacts) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from target_liveintent.explain import comparison
 from target_liveintent.explain import description as explanation
+from target_liveintent.explain import record_walk, trace
 from target_liveintent.mapping import map_checks
 from target_liveintent.reporting import findings, letter_groups, overview
 from target_liveintent.reporting.history import Unusual
@@ -28,9 +29,20 @@ INTERNAL = [explanation.Explained]
         (map_checks, "an explanation", {*map_checks.FINDING_WORDS, *map_checks.HINT_WORDS}),
         (letter_groups, "dead letters", {*PROSPECTS}),
         (overview, "a report", {*overview.FIGURES}),
+        (trace, "a trace", {one.value for one in trace.TraceOutcome}),
+        (record_walk, "a trace", set()),
         (findings, "a report", {*Unusual.__struct_fields__, "cause", "words", "what_to_do"}),
     ],
-    ids=["explanation", "comparison", "findings", "letters", "report", "causes of a report"],
+    ids=[
+        "explanation",
+        "comparison",
+        "findings",
+        "letters",
+        "report",
+        "trace",
+        "walk",
+        "causes of a report",
+    ],
 )
 def test_every_field_is_documented(model: Any, name: str, others: set[str]) -> None:
     named = [kind for kind in vars(model).values() if isinstance(kind, msgspec.StructMeta)]
