@@ -120,7 +120,7 @@ class StoreScope(NamedTuple):
 
     Attributes:
         first_run: The Unix time at which the oldest run of the account began; None without a run.
-        delivered_since: The Unix time of the oldest delivered event that is kept; None without any.
+        delivered_since: The Unix time of the oldest delivered event in the store; None without any.
     """
 
     streams: tuple[str, ...]
@@ -190,7 +190,8 @@ def scope_of(
     groups = [g for g in letter_groups(database) if (g.customer_id, g.api_host) == owner]
     of_runs = [*_pixels_of_runs(database, account)]
     newest = database.read(_NEWEST_PIXELS, [_NEWEST_DELIVERED])
-    ((first_run, since),) = database.read(_BEGINNINGS, [*account, *account])
+    ((since,),) = database.read(_FIRST_DELIVERED)
+    first_runs = [database.read(_FIRST_RUN, [*account, pixel])[0][0] for pixel in of_runs]
     known_streams = itertools.chain(
         streams,
         (group.stream for group in groups),
@@ -206,16 +207,16 @@ def scope_of(
     return StoreScope(
         tuple(dict.fromkeys(filter(None, known_streams))),
         tuple(dict.fromkeys(filter(None, known_pixels))),
-        first_run,
+        min(first_runs, default=None),
         since,
     )
 
 
-_BEGINNINGS = (
-    "SELECT (SELECT min(started_at) FROM run WHERE customer_id = ? AND api_host = ?),"
-    " (SELECT sent_at FROM delivered WHERE customer_id = ? AND api_host = ?"
-    " ORDER BY sent_at LIMIT 1)"
+_FIRST_RUN = (
+    "SELECT min(started_at) FROM run WHERE customer_id = ? AND api_host = ?"
+    " AND coalesce(pixel_id, 0) = ?"
 )
+_FIRST_DELIVERED = "SELECT min(sent_at) FROM delivered"
 _NEWEST_PIXELS = (
     "SELECT DISTINCT customer_id, api_host, pixel_id FROM (SELECT customer_id, api_host, pixel_id"
     " FROM delivered ORDER BY sent_at DESC LIMIT ?) AS newest"
