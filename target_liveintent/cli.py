@@ -27,7 +27,7 @@ from target_liveintent.privacy.identity import traces_of
 from target_liveintent.privacy.redaction import hide_token, protect_logging
 from target_liveintent.privacy.suppression import Person, Suppressions, people_in
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting.history import read_history, recent_places
+from target_liveintent.reporting.history import example_of, read_history, recent_places
 from target_liveintent.reporting.ledger import ledger_of
 from target_liveintent.run.replay_converter import ReplayChoice, ReplayConverter
 from target_liveintent.run_id import new_run_id, run_named
@@ -155,12 +155,13 @@ def _opened(
 
 def _overview(settings: Settings, database: Database, max_age: dt.timedelta | None = None) -> Any:
     """Return the overview of the history in the store."""
-    from target_liveintent.reporting.overview import overview_of  # noqa: PLC0415 (not for a run)
+    from target_liveintent.reporting.overview import overview_of, with_examples  # noqa: PLC0415 (not for a run)
 
     now = dt.datetime.fromtimestamp(time.time(), settings.events.zone)
     history = read_history(database, settings.account, settings.events, now.timestamp())
     rows = recent_places(database, settings, now.timestamp())
-    return overview_of(history, rows, settings, now, max_age)
+    overview = overview_of(history, rows, settings, now, max_age)
+    return with_examples(overview, partial(example_of, database, settings, now.timestamp()))
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:

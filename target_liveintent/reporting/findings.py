@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -79,11 +79,13 @@ class Problem(msgspec.Struct, frozen=True):
         ledger: The events that wait, if runs failed or are missing. If dead letters are unusual,
             those that the store still has. Empty for other causes.
         until: When the first of these events that can still be sent becomes too old.
+        example: The event ID of a dead letter that is unusual.
     """
 
     cause: Cause
     ledger: Ledger
     until: dt.datetime | None
+    example: str | None = None
 
 
 def problem_of(cause: Cause, rows: Sequence[PlaceRow]) -> Problem:
@@ -96,6 +98,17 @@ def problem_of(cause: Cause, rows: Sequence[PlaceRow]) -> Problem:
     kind = REPLAYABLE, rules.reason_of(cause)
     of_reason = [row for row in rows if (row.place, row.reason) == kind]
     return Problem(cause, ledger_of(rules.kept_letters(cause, rows)), ledger_of(of_reason).until)
+
+
+def with_example(problem: Problem, newest: Callable[[str], str | None]) -> Problem:
+    """Return a problem with the event ID of a dead letter, if dead letters are unusual.
+
+    `newest` returns the event ID of the newest dead letter with a reason; None without any.
+    """
+    cause = problem.cause
+    if not isinstance(cause, Unusual) or not rules.is_about_letters(cause):
+        return problem
+    return msgspec.structs.replace(problem, example=newest(rules.reason_of(cause)))
 
 
 def causes_of(

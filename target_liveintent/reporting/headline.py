@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from typing import NamedTuple
 
 from target_liveintent.conversions.amounts import counted
@@ -135,6 +136,13 @@ def command_for(cause: Cause) -> str:
     return f"target-liveintent {'dead-letters' if reason in _ACTIONS else f'replay{option}'}"
 
 
+def trace_command(problem: Problem) -> str:
+    """Return the command that shows an example of a problem; empty if there is no example."""
+    if problem.example is None:
+        return ""
+    return f"target-liveintent trace {shlex.quote(problem.example)}"
+
+
 class Top(NamedTuple):
     """The period of the first sentence, and what usually arrives in it.
 
@@ -229,7 +237,10 @@ def cause_lines(overview: Overview, most: int) -> list[str]:
         said = " ".join(words.cause_words(cause, overview.as_of).rstrip(".").split())
         rest = words.kept_back(problem.ledger, zone)
         kept = f" Because of it, {rest}." if rest else ""
-        lines.append(f"{said}{since}.{kept} {words.what_to_do_about(cause)}".strip())
+        trace = trace_command(problem)
+        example = f"For example: {trace}" if trace else ""
+        what = " ".join(filter(None, (words.what_to_do_about(cause), example)))
+        lines.append(f"{said}{since}.{kept} {what}".strip())
     if hidden := len(overview.causes[most:]):
         lines.append(f"And {counted(hidden, 'more finding')}: report --format=json lists all.")
     return lines

@@ -22,7 +22,7 @@ from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.kinds import CANARY_RUN, REPLAY_RUN, USUAL_RUN
 from target_liveintent.settings import Account, EventDefaults, Settings
 from target_liveintent.store.database import Database
-from target_liveintent.store.dead_letters import utc_moment
+from target_liveintent.store.dead_letters import newest_id, utc_moment
 from target_liveintent.store.places import PlaceRow, places_in
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.runs import runs_in
@@ -292,6 +292,15 @@ def recent_places(
     """
     begin = now - (days + 1) * DAY  # The first day begins at midnight.
     return places_in(database, settings.account, settings.pixel_id, begin, now)
+
+
+def example_of(database: Database, settings: Settings, now: float, reason: str) -> str | None:
+    """Read the event ID of the newest dead letter of two days with a reason; None without any.
+
+    Raises:
+        StorageError: If the store cannot be read.
+    """
+    return newest_id(database, settings.account, settings.pixel_id, now - 2 * DAY, reason)
 
 
 _decode = msgspec.json.Decoder(RunRecord, dec_hook=lambda _, value: Counter(value)).decode

@@ -237,6 +237,12 @@ def overview_of(
     )
 
 
+def with_examples(overview: Overview, newest: Callable[[str], str | None]) -> Overview:
+    """Return an overview whose causes have examples: see `findings.with_example`."""
+    causes = [findings.with_example(problem, newest) for problem in overview.causes]
+    return msgspec.structs.replace(overview, causes=causes)
+
+
 class _Gathered:
     """What several parts of the overview need, computed from the history and the rows."""
 

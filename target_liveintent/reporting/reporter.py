@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 from collections.abc import Sequence
 from typing import IO, NamedTuple
@@ -22,6 +23,7 @@ from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.progress import Progress
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
+from target_liveintent.store.database import Database
 from target_liveintent.store.places import PlaceRow
 from target_liveintent.store.run_store import RunStore
 
@@ -100,8 +102,8 @@ class RunReporter:
         closing += [(logging.WARNING, line) for line in unusual_lines(unusual or ())]
         if self._metrics:
             self._metrics.end(counts, success=is_done, unusual=unusual, ledger=ledger)
-        if kept is not None and self._settings.report_path is not None:
-            closing.append(self._write_page(kept, self._settings.report_path))
+        if kept is not None and store is not None and self._settings.report_path is not None:
+            closing.append(self._write_page(kept, store.database, self._settings.report_path))
         for level, line in closing[:-1]:
             self._logger.log(level, "%s", line)
         level, line = closing[-1]
@@ -137,7 +139,7 @@ class RunReporter:
         runs = history.history_of([*earlier.runs, record], record.day)
         return _Kept(runs, rows, ledger_of(of_24_hours(rows, now)), unusual, is_new)
 
-    def _write_page(self, kept: _Kept, path: str) -> tuple[int, str]:
+    def _write_page(self, kept: _Kept, database: Database, path: str) -> tuple[int, str]:
         """Write the page, and return a line for the log that says where it is."""
         try:
             from target_liveintent.reporting import overview, page  # noqa: PLC0415 (few runs)
@@ -145,7 +147,8 @@ class RunReporter:
             settings = self._settings
             now = dt.datetime.fromtimestamp(self._clock.time(), settings.events.zone)
             shown = overview.overview_of(kept.history, kept.rows, settings, now)
-            page.write_page(shown, path)
+            example_of = functools.partial(history.example_of, database, settings, now.timestamp())
+            page.write_page(overview.with_examples(shown, example_of), path)
         except Exception as failure:  # noqa: BLE001 (a report never fails a run)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             return logging.WARNING, f"report_path '{path}' cannot be written: {why}"

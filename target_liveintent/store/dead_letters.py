@@ -311,6 +311,22 @@ _NEWEST = (
     f" WHERE ({_GROUP}) = (?, ?, ?, ?, ?) ORDER BY written_at DESC LIMIT ?"
 )
 
+_EXAMPLE = (
+    "SELECT event_id FROM dead_letter WHERE customer_id = ? AND api_host = ? AND run_pixel_id = ?"
+    " AND first_read >= ? AND reason = ? ORDER BY first_read DESC LIMIT 1"
+)
+
+
+def newest_id(
+    database: Database, account: Account, pixel_id: int | None, since: float, reason: str
+) -> str | None:
+    """Return the event ID of the newest dead letter with a reason that was read since a Unix time.
+
+    The result is None if the runs with this account and setting `pixel_id` have no such letter.
+    """
+    rows = database.read(_EXAMPLE, [*account, pixel_id or 0, int(since), reason])
+    return next((event_id for (event_id,) in rows), None)
+
 
 def letter_groups(database: Database) -> list[LetterGroup]:
     """Return the groups of all dead letters, from an index: no record is read."""
