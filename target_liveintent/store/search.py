@@ -9,6 +9,7 @@ An index for it would make the store more than twice as large, and each write fi
 from __future__ import annotations
 
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -36,8 +37,9 @@ from target_liveintent.store.unwritten import KEPT_SECONDS
 _NO_TIME = bytes(TIME_BYTES)
 _RUNS_READ_SECONDS = KEPT_SECONDS + 30 * DAY
 """Runs of so many seconds can have sent the events whose keys the store has."""
-_PATTERNS_AT_ONCE = 50
+_TEXTS_AT_ONCE = 50
 _LONGEST_PATTERN = 200
+_NUMBER = re.compile(r"-?[\d.]+", re.ASCII)
 _NEWEST_DELIVERED = 1_000
 """So many delivered events show which pixels the records name."""
 
@@ -401,11 +403,12 @@ class _Events:
         return self._database.ask(Step(sql, (), given, ("text",) * 4)) if given else ()
 
     def _letters_like(self, texts: Sequence[str]) -> Iterator[SqlRow]:
-        patterns = [*map(_pattern, texts)]
-        for start in range(0, len(patterns), _PATTERNS_AT_ONCE):
-            some = patterns[start : start + _PATTERNS_AT_ONCE]
-            sql = _LETTERS_LIKE.format(like=" OR ".join([_LIKE] * len(some)))
-            yield from self._database.read(sql, some)
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[start : start + _TEXTS_AT_ONCE]
+            patterns = [*map(_patterns, some)]
+            likes = (f"({_LIKE} AND ({' OR '.join([_LIKE] * (len(p) - 1))}))" for p in patterns)
+            sql = _LETTERS_LIKE.format(like=" OR ".join(likes))
+            yield from self._database.read(sql, [*itertools.chain(*patterns)])
 
     def delivered(
         self, names: _Names, ids: Sequence[SoughtId]
@@ -496,9 +499,17 @@ def _texts_of(columns: Mapping[str, Any]) -> set[str]:
     return {text for text in map(coerce.text, values) if isinstance(text, str)}
 
 
-def _pattern(text: str) -> str:
-    """Return a pattern of LIKE for the JSON of a dead letter with this text."""
+def _patterns(text: str) -> list[str]:
+    """Return the patterns of LIKE for the JSON of a dead letter with a value.
+
+    The first pattern finds the text anywhere, which is fast, and the others only as a value: as a
+    text, maybe with spaces around it, or as a number.
+    """
     written = msgspec.json.encode(text[:_LONGEST_PATTERN]).decode()[1:-1]
     for sign in ("!", "%", "_"):
         written = written.replace(sign, f"!{sign}")
-    return f"%{written}%"
+    end = '"' if len(text) <= _LONGEST_PATTERN else ""
+    forms: tuple[str, ...] = (written, f'"{written}{end}', f'"{written} ', f' {written}"')
+    if _NUMBER.fullmatch(text):
+        forms += (f":{written},", f":{written}}}", f":{written}.")
+    return [f"%{form}%" for form in forms]

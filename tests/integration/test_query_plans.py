@@ -33,6 +33,10 @@ ALLOWED = (
     # The reports add up the entries of indexes: those of 91 days.
     r"SELECT read_at, place, reason, currency, sum\(events\)",
     r"SELECT first_read / 900 \* 900 AS quarter",
+    # `trace` looks for an ID in all rows, because an index would cost each run more.
+    r"SELECT key, run FROM event WHERE substr\(key, 6\) IN",
+    r"SELECT customer_id.+ FROM dead_letter WHERE CAST\(record AS TEXT\) LIKE",
+    r"SELECT customer_id.+ FROM delivered WHERE order_id IN",
     # Of the other tests or of the benchmark.
     r"SELECT \* FROM store",
 )
@@ -86,7 +90,7 @@ def use_all(store: str, api_url: str, folder: Path) -> None:
         done = CliRunner().invoke(
             cli.main, ["--config", str(config), *arguments], input=text, catch_exceptions=False
         )
-        assert done.exit_code in {0, 3}, done.output
+        assert done.exit_code in ({0, 1} if "trace" in arguments else {0, 3}), done.output
 
     def run(*records: Any, options: Iterable[str] = (), **changes: Any) -> None:
         use(*options, text=lines([schema(columns=columns), *records]).decode(), **changes)
@@ -100,6 +104,7 @@ def use_all(store: str, api_url: str, folder: Path) -> None:
     use("replay", "--limit=10")
     for command in ("health", "report", "dead-letters", "delivered"):
         use(command)
+    use("trace", "order-1", "nothing")
     use("report", str(folder / "page.html"))
     for style in ("json", "singer"):
         use("dead-letters", f"--format={style}")

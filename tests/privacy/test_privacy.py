@@ -370,6 +370,8 @@ def test_each_file_of_a_run_is_its_owners_alone(target: Watched) -> None:
 
 # The commands and the database
 
+TRACED = (ADDRESS, QUOTED, ADDRESS.upper(), f"mailto:{ADDRESS}", f"1 <{ADDRESS}>", f"0 {ADDRESS}")
+"""IDs that are, or contain, an address."""
 COMMANDS: list[tuple[str, ...]] = [
     *(("dead-letters", f"--format={style}") for style in ("text", "json", "singer")),
     ("replay", "--dry-run"),
@@ -382,11 +384,16 @@ COMMANDS: list[tuple[str, ...]] = [
     ("health",),
     *(("explain", "tap.singer", f"--format={style}") for style in ("text", "json")),
     ("explain", "tap.singer", "--expect=expected.json"),
+    *(
+        ("trace", *TRACED, *source, f"--format={style}")
+        for style in ("text", "json")
+        for source in ((), ("--input=tap.singer",))
+    ),
     ("dead-letters", "--delete=invalid_event_time"),
     ("forget",),
     ("preset", "shopify"),
 ]
-CODES = {"health": {0, 3}, "explain": {0, 1}}
+CODES = {"health": {0, 3}, "explain": {0, 1}, "trace": {0, 1}}
 """The exit codes of commands that end in several ways."""
 
 
