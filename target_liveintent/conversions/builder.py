@@ -311,9 +311,9 @@ class EventBuilder:
         The result is None if only a whole mapped record gives an ID.
         """
         event_id = self._event_id(column, mapped, raw)
-        has_keys = self.lasting_keys if self.mapped_keys is None else self.mapped_keys
-        is_known = event_id.is_unique and (has_keys or column is not None)
-        return event_id.text if is_known else None
+        has_keys = bool(self.lasting_keys if self.mapped_keys is None else self.mapped_keys)
+        is_known = has_keys or isinstance(coerce.text(column), str)
+        return event_id.text if event_id.is_unique and is_known else None
 
     def _event_id(self, column: Any, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> _EventId:
         """Return the ID of the event, from the column `event_id` or else a derived ID."""

@@ -175,7 +175,7 @@ class _Finder:
 
     def _places_of(self, texts: Iterable[Any]) -> set[int]:
         places = set[int]()
-        for text in filter(None, texts):
+        for text in texts:
             if not isinstance(text, str):
                 continue
             spellings = SoughtId(text).spellings if holds_address(text) else (text,)

@@ -439,7 +439,7 @@ def test_no_command_shows_a_secret_or_leaves_one_behind(
             run.send(ADDRESS).close_input()
         run.wait()
         target.assert_private(run)
-        assert run.code in CODES.get(arguments[0], {0}), (arguments, run.log)
+        assert run.code in CODES.get(arguments[0], {0}), run.log
         assert run.stdout or arguments[0] == "replay", arguments
         assert "this is a bug" not in run.log
         tables = rows_of(store)
