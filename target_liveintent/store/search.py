@@ -39,7 +39,7 @@ _RUNS_READ_SECONDS = KEPT_SECONDS + 30 * DAY
 """Runs of so many seconds can have sent the events whose keys the store has."""
 _TEXTS_AT_ONCE = 50
 _LONGEST_PATTERN = 200
-_NUMBER = re.compile(r"-?[\d.]+", re.ASCII)
+_UNQUOTED = re.compile(r"-?[\d.]+|true|false", re.ASCII)
 _NEWEST_DELIVERED = 1_000
 """So many delivered events show which pixels the records name."""
 
@@ -503,13 +503,13 @@ def _patterns(text: str) -> list[str]:
     """Return the patterns of LIKE for the JSON of a dead letter with a value.
 
     The first pattern finds the text anywhere, which is fast, and the others only as a value: as a
-    text, maybe with spaces around it, or as a number.
+    text, maybe with spaces around it, as a number or as a flag.
     """
     written = msgspec.json.encode(text[:_LONGEST_PATTERN]).decode()[1:-1]
     for sign in ("!", "%", "_"):
         written = written.replace(sign, f"!{sign}")
     end = '"' if len(text) <= _LONGEST_PATTERN else ""
-    forms: tuple[str, ...] = (written, f'"{written}{end}', f'"{written} ', f' {written}"')
-    if _NUMBER.fullmatch(text):
-        forms += (f":{written},", f":{written}}}", f":{written}.")
+    forms = [written, f'"{written}{end}', f'"{written} ', f' {written}"', f" {written} "]
+    if _UNQUOTED.fullmatch(text):
+        forms += [f":{written},", f":{written}}}", f":{written}."]
     return [f"%{form}%" for form in forms]
