@@ -65,6 +65,21 @@ class Delivery(msgspec.Struct, frozen=True):
     sha2: str | None
 
 
+class LetterDetails(msgspec.Struct, frozen=True):
+    """What a dead letter says: which column is at fault, and what a replay would do.
+
+    Attributes:
+        odd_value: The value of this column, if the dead letter has it.
+        detail: Facts about the reason.
+        replay: One of the prospects of `run.replay`.
+    """
+
+    field: str | None
+    odd_value: Any
+    detail: str | None
+    replay: str
+
+
 class Traced(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to an event that an ID may mean.
 
@@ -76,18 +91,15 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
         run: The ID of the run that sent the event, has reserved it, or wrote its dead letter.
         pixel_id: The pixel of the event.
         reason: Why the event is a dead letter, or why the record is left out.
-        field: The column at fault.
-        odd_value: The value of this column, if the dead letter has it.
-        detail: Facts about the reason.
-        to_do: What to do.
         until: When the API stops to accept the event.
-        replay: What a replay would do with the dead letter.
+        to_do: What to do.
         command: The command that sends the dead letter, or shows it if a replay cannot send it.
+        letter: What the dead letter says.
         delivered: What the store keeps of the delivered event, with `keep_delivered`.
         now: What a run would do with the record of the input now.
     """
 
-    id: str
+    id: str = ""
     outcome: TraceOutcome
     words: str = ""
     stream: str | None = None
@@ -95,13 +107,10 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
     run: str | None = None
     pixel_id: int | None = None
     reason: str | None = None
-    field: str | None = None
-    odd_value: Any = None
-    detail: str | None = None
-    to_do: str | None = None
     until: str | None = None
-    replay: str | None = None
+    to_do: str | None = None
     command: str | None = None
+    letter: LetterDetails | None = None
     delivered: Delivery | None = None
     now: RecordNow | None = None
 
@@ -144,27 +153,31 @@ def traced(
         walked: The records of the input that have it.
         facts: What all answers depend on.
     """
+    answers = [*_of_store(found, walked, facts)]
+    answered = {id(answer.now) for answer in answers}
+    answers += [_of_record(record) for record in walked if id(record.now) not in answered]
+    if not answers:
+        is_certain = facts.keeps_delivered or facts.has_input or facts.scope.first_run is None
+        answers = [Traced(outcome=TraceOutcome.NEVER_SEEN if is_certain else TraceOutcome.UNKNOWN)]
+    return [
+        msgspec.structs.replace(
+            answer, id=sought.shown, words=_WORDS[answer.outcome](answer, facts)
+        )
+        for answer in answers
+    ]
+
+
+def _of_store(
+    found: Iterable[Found], walked: Sequence[WalkedRecord], facts: TraceFacts
+) -> Iterator[Traced]:
+    """Yield the answers of the store, each with the record of the input that gives its event."""
     by_name = defaultdict[EventName, list[Found]](list)
     for event in found:
         by_name[event.name].append(event)
-    answers: list[Traced] = []
-    unanswered = list(walked)
     for name in sorted(by_name):
-        records = [record for record in walked if _is_about(record, name)]
-        unanswered = [record for record in unanswered if record not in records]
-        now = records[0].now if records else None
+        now = next((record.now for record in walked if _is_about(record, name)), None)
         for event in _telling(by_name[name]):
-            answer = _ANSWERS[type(event)](event, facts)
-            answers.append(msgspec.structs.replace(answer, id=sought.shown, now=now))
-    answers += [_of_record(sought, record) for record in unanswered]
-    if not answers:
-        is_certain = facts.keeps_delivered or facts.has_input or facts.scope.first_run is None
-        outcome = TraceOutcome.NEVER_SEEN if is_certain else TraceOutcome.UNKNOWN
-        answers = [Traced(id=sought.shown, outcome=outcome)]
-    return [
-        msgspec.structs.replace(answer, words=_WORDS[answer.outcome](answer, facts))
-        for answer in answers
-    ]
+            yield msgspec.structs.replace(_ANSWERS[type(event)](event, facts), now=now)
 
 
 def _is_about(record: WalkedRecord, name: EventName) -> bool:
@@ -203,7 +216,6 @@ def _telling(events: Sequence[Found]) -> Iterator[Found]:
 
 def _named(name: EventName) -> dict[str, Any]:
     return {
-        "id": "",
         "stream": scrub(name.stream),
         "event_id": scrub(name.event_id),
         "pixel_id": name.pixel_id or None,
@@ -252,13 +264,15 @@ def _letter(event: LetterFound, facts: TraceFacts) -> Traced:
         outcome=TraceOutcome.DEAD_LETTER,
         run=event.run_id or _text(columns.get("run_id")),
         reason=scrub(reason),
-        field=_text(field),
-        odd_value=_shown_value(columns.get(str(field))),
-        detail=_text(columns.get("detail")),
-        to_do=REASONS[reason].meaning if reason in REASONS else None,
         until=None if event.window_end is None else utc(event.window_end),
-        replay=replay,
+        to_do=REASONS[reason].meaning if reason in REASONS else None,
         command=_command(reason, replay),
+        letter=LetterDetails(
+            field=_text(field),
+            odd_value=_shown_value(columns.get(str(field))),
+            detail=_text(columns.get("detail")),
+            replay=replay,
+        ),
     )
 
 
@@ -285,18 +299,16 @@ def _command(reason: str, prospect: str) -> str:
     return "target-liveintent dead-letters"
 
 
-def _of_record(sought: SoughtId, record: WalkedRecord) -> Traced:
+def _of_record(record: WalkedRecord) -> Traced:
     """Return the answer about a record of which the store knows nothing."""
     now = record.now
     is_left_out = now.result == "left_out"
     return Traced(
-        id=sought.shown,
         outcome=TraceOutcome.LEFT_OUT if is_left_out else TraceOutcome.NEVER_SEEN,
         stream=scrub(record.stream),
         event_id=None if record.event_id is None else scrub(record.event_id),
         pixel_id=record.pixel_id,
         reason=now.reason if is_left_out else None,
-        field=now.field if is_left_out else None,
         to_do=now.meaning if is_left_out else None,
         until=now.age.until,
         now=now,
@@ -342,10 +354,13 @@ def _arrived_words(answer: Traced, _: TraceFacts) -> str:
 
 
 def _letter_words(answer: Traced, _: TraceFacts) -> str:
-    is_lost = answer.replay == "expired" or answer.reason in BEYOND_REPAIR
+    letter = answer.letter
+    if letter is None:  # (Each dead letter has its details.)
+        return ""
+    is_lost = letter.replay == "expired" or answer.reason in BEYOND_REPAIR
     until = f" until {_moment(answer.until)}" if answer.until and not is_lost else ""
-    then = _REPLAY_WORDS[answer.replay or "cannot_send"]
-    field = f", column {answer.field}" if answer.field else ""
+    then = _REPLAY_WORDS[letter.replay]
+    field = f", column {letter.field}" if letter.field else ""
     return f"It did not arrive: it is a dead letter ({answer.reason}{field}). {then}{until}."
 
 

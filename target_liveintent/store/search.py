@@ -315,28 +315,35 @@ def search(
     Raises:
         StorageError: If the store cannot be read, or is damaged.
     """
+    names = _names_of(ids, scope, records)
+    events = _Events(database, account)
+    letters = [*events.letters(names, ids)]
+    deliveries = [*events.delivered(names, ids)]
+    found: list[list[Found]] = [[] for _ in ids]
+    for places, letter in letters:
+        names.add(letter.name, places)  # (It was perhaps found by its order ID.)
+        _add(found, places, letter)
+    for places, delivery in deliveries:
+        names.add(delivery.name, places)
+    kept = [delivery for _, delivery in deliveries]
+    for answer in (*events.arrived(names, records, kept), *events.unsettled(names)):
+        _add(found, names.ids[answer.name], answer)
+    return found
+
+
+def _names_of(
+    ids: Sequence[SoughtId], scope: StoreScope, records: Sequence[SoughtRecord]
+) -> _Names:
+    """Return the names of the events that the IDs mean if they are event IDs or keys."""
     names = _Names()
     for place, sought in enumerate(ids):
-        for stream in scope.streams:
-            for event_id, pixel in itertools.product(sought.event_ids(stream), scope.pixels):
+        for stream, pixel in itertools.product(scope.streams, scope.pixels):
+            for event_id in sought.event_ids(stream):
                 names.add(EventName(stream, pixel, event_id), [place])
     for record in records:
         for pixel in scope.pixels if record.pixel_id is None else (record.pixel_id,):
             names.add(EventName(record.stream, pixel, record.event_id), [record.sought])
-    found: list[list[Found]] = [[] for _ in ids]
-    events = _Events(database, account)
-    for places, letter in events.letters(names, ids):
-        names.add(letter.name, places)
-        _add(found, places, letter)
-    kept = defaultdict[EventName, list[tuple[int, KeptDelivery]]](list)
-    for places, name, run, delivery in events.delivered(names, ids):
-        names.add(name, places)
-        kept[name].append((run, delivery))
-    for arrived in events.arrived(names, records, kept):
-        _add(found, names.ids[arrived.name], arrived)
-    for unsettled in events.unsettled(names):
-        _add(found, names.ids[unsettled.name], unsettled)
-    return found
+    return names
 
 
 def _add(found: list[list[Found]], places: Iterable[int], event: Found) -> None:
@@ -369,6 +376,14 @@ _RESERVED = (
     "SELECT run.id, CASE WHEN run.alive_until >= {now} THEN 1 ELSE 0 END, reservation.keys FROM run"
     " CROSS JOIN reservation WHERE run.ended_at IS NULL AND reservation.run = run.number"
 )
+
+
+class _DeliveredRow(NamedTuple):
+    """A row of a delivered event, with the number of its run."""
+
+    name: EventName
+    run: int
+    kept: KeptDelivery
 
 
 class _Events:
@@ -412,8 +427,8 @@ class _Events:
 
     def delivered(
         self, names: _Names, ids: Sequence[SoughtId]
-    ) -> Iterator[tuple[set[int], EventName, int, KeptDelivery]]:
-        """Yield the names, runs and columns of delivered events, with the places of their IDs."""
+    ) -> Iterator[tuple[set[int], _DeliveredRow]]:
+        """Yield the delivered events that have one of the IDs, with the places of these IDs."""
         by_order = defaultdict[str, set[int]](set)
         for place, sought in enumerate(ids):
             for text in sought.spellings:
@@ -425,21 +440,19 @@ class _Events:
                 kept = KeptDelivery(*columns)
                 places = set(names.by_event_id.get((stream, event_id), ()))
                 places |= by_order.get(kept.order_id or "", set())
-                yield places, EventName(stream, pixel, event_id), run, kept
+                yield places, _DeliveredRow(EventName(stream, pixel, event_id), run, kept)
 
     def arrived(
         self,
         names: _Names,
         records: Sequence[SoughtRecord],
-        kept: Mapping[EventName, Sequence[tuple[int, KeptDelivery]]],
+        kept: Iterable[_DeliveredRow],
     ) -> Iterator[ArrivedEvent]:
         """Yield each confirmation of an event, by its key or with what is kept of it."""
         by_hash = {self._hash_of(*_hashed(name)): name for name in names.ids}
         rows = [*self._confirmed(names, by_hash, records)]
         confirmed = {(by_hash[key[TIME_BYTES:]], run) for key, run in rows}
-        deliveries = {
-            (name, run): delivery for name, several in kept.items() for run, delivery in several
-        }
+        deliveries = {(row.name, row.run): row.kept for row in kept}
         self._read_run_ids(run for _, run in (*confirmed, *deliveries))
         for name, run in sorted({*confirmed, *deliveries}):
             yield ArrivedEvent(name, self._run_ids[run], deliveries.get((name, run)))

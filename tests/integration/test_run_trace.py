@@ -92,11 +92,14 @@ def test_each_outcome_of_a_run_that_ended(  # noqa: PLR0915 (a table of outcomes
     assert (by_key["id"], by_key["outcome"]) == ("5", "arrived")
     assert by_key["event_id"] == derive_event_id("orders", ["5"])
     assert (refused["outcome"], refused["reason"]) == ("dead_letter", "refused_by_api")
-    assert (refused["replay"], refused["command"]) == ("sends", "target-liveintent replay")
+    assert (refused["letter"]["replay"], refused["command"]) == (
+        "sends",
+        "target-liveintent replay",
+    )
     assert refused["until"] > time.strftime("%Y-%m-%d")
     assert refused["until"].replace("T", " ").replace("Z", " UTC") in refused["words"]
     assert {**refused, "id": "shop-2"} == by_order
-    assert (soon["reason"], soon["field"], soon["odd_value"]) == (
+    assert (soon["reason"], soon["letter"]["field"], soon["letter"]["odd_value"]) == (
         "invalid_event_time",
         "event_time",
         "soon",
@@ -104,13 +107,13 @@ def test_each_outcome_of_a_run_that_ended(  # noqa: PLR0915 (a table of outcomes
     assert soon["command"] == "target-liveintent dead-letters"
     assert "ISO 8601" in soon["to_do"]
     old, guest = traced(to_server, "event-7", "shop-6", **settings)
-    assert (old["outcome"], old["reason"], old["replay"]) == (
+    assert (old["outcome"], old["reason"], old["letter"]["replay"]) == (
         "dead_letter",
         "event_too_old",
         "expired",
     )
     assert "It is lost" in old["words"]
-    assert (guest["reason"], guest["replay"]) == ("no_identity", "cannot_send")
+    assert (guest["reason"], guest["letter"]["replay"]) == ("no_identity", "cannot_send")
     # What only delivered events, or the input, can show.
     unknown = "never_seen" if keeps else "unknown"
     by_order_id, pending, nothing = traced(

@@ -148,7 +148,9 @@ def test_what_to_do_about_a_dead_letter(
     if changes.get("consent") is False:
         letter = letter._replace(columns={**letter.columns, "consent": False})
     (answer,) = traced(SoughtId("7"), [letter], [], facts())
-    assert (answer.outcome, answer.replay) == (TraceOutcome.DEAD_LETTER, prospect)
+    assert answer.outcome is TraceOutcome.DEAD_LETTER
+    assert answer.letter is not None
+    assert answer.letter.replay == prospect
     assert answer.command == f"target-liveintent {command}"
     assert answer.run == "run-2"
     assert (answer.to_do is None) == (answer.reason == "x")
@@ -165,12 +167,14 @@ def test_the_odd_value_of_a_dead_letter() -> None:
     ):
         columns = {**LETTER, "field": "currency", "currency": value, "detail": ADDRESS}
         (answer,) = traced(SoughtId("7"), [DEAD._replace(columns=columns)], [], facts())
-        assert answer.field == "currency"
+        assert answer.letter is not None
+        assert answer.letter.field == "currency"
         assert "@" not in str(answer)
-        assert answer.odd_value == shown or shown is None
+        assert answer.letter.odd_value == shown or shown is None
     del columns["currency"]
     (answer,) = traced(SoughtId("7"), [DEAD._replace(columns=columns, run_id=None)], [], facts())
-    assert (answer.odd_value, answer.run) == (None, "run-of-letter")
+    assert answer.letter is not None
+    assert (answer.letter.odd_value, answer.run) == (None, "run-of-letter")
 
 
 def test_the_words_of_a_delivered_event() -> None:
@@ -455,8 +459,8 @@ def test_copies_of_a_stream(tmp_path: Path) -> None:
 
 def test_records_that_break_the_schema(tmp_path: Path) -> None:
     _, rules = how(tmp_path, validate_records=True)
-    types = dict.fromkeys(COLUMNS, {}) | {"id": {"type": "string"}}
-    schema = {"properties": types}
+    types: dict[str, Any] = {name: {} for name in COLUMNS}
+    schema = {"properties": types | {"id": {"type": "string"}}}
     message = {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": ["id"]}
     record = {"type": "RECORD", "stream": "orders", "record": RECORD}
     given = io.StringIO(f"{json.dumps(message)}\n{json.dumps(record)}\n")
