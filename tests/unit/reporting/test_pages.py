@@ -36,6 +36,7 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.headline import health_line
 from target_liveintent.reporting.history import Ending, Finding, Range, RunRecord, Unusual
+from target_liveintent.reporting.overview import with_examples
 from target_liveintent.reporting.page import (
     as_json,
     as_lines,
@@ -220,6 +221,22 @@ def test_what_alarms(name: str, alarms: list[str]) -> None:
     assert bool(alarms) == bool(found.causes)
     assert ('class="status bad"' in html) == bool(alarms)
     assert re.findall('<th scope="row">([^<]*)</th><td class="bad">', html) == alarms
+
+
+def test_a_cause_about_dead_letters_has_an_example() -> None:
+    """The page, the text, `health` and the JSON name a dead letter that `trace` explains."""
+    example = {"invalid_source": "order 7"}.get
+    found = with_examples(overview(SITUATIONS["many not sent"].runs), example)
+    command = "target-liveintent trace 'order 7'"
+    assert command in readable(page(found))
+    for text in (*as_lines(found)[1:2], health_line(found)):
+        assert f"For example: {command}" in text
+    assert [cause["example"] for cause in as_json(found)["causes"]] == ["order 7"]
+    for situation in ("failed", "unusual: conversions", "no run for days"):
+        found = with_examples(overview(SITUATIONS[situation].runs), lambda _: "order 7")
+        assert "liveintent trace" not in readable(page(found)) + health_line(found)
+    without = with_examples(overview(SITUATIONS["many not sent"].runs), {}.get)
+    assert "liveintent trace" not in readable(page(without)) + health_line(without)
 
 
 def test_names_are_text(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from reporting_support import ACCOUNT, DOWN, MadeUpRun, reporter
 from unit_support import DAY
 
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.reporting.history import Ending, History, read_history
 from target_liveintent.run.counts import RunCounts
@@ -96,6 +97,27 @@ def test_the_last_lines_say_what_is_unusual(
     before_last, last = caplog.messages[-2:]  # The line about the page names the run.
     assert ("unusual" in before_last, "(run" in before_last) == (True, False)
     assert last.endswith("run.html (run 0190-0013)")
+
+
+def test_the_page_has_an_example_of_unusual_dead_letters(runs: Runs, tmp_path: Path) -> None:
+    """It is the newest one of the store with this reason, which `trace` explains."""
+    runs.days(15)
+    path = tmp_path / "run.html"
+    with contextlib.closing(open_store(settings_of(runs.given), "0190-bad", runs.clock)) as store:
+        run = MadeUpRun()
+        run.counts = RunCounts(clock=runs.clock)
+        run.deliver(30, at=runs.clock.now, event_time=runs.clock.now - 60)
+        run.reject(invalid_source=20)
+        for number in range(20):
+            record = {"order_id": f"shop-{number}"}
+            rejection = Rejection("orders", f"bad-{number}", "invalid_source", "source", record)
+            store.reject(rejection, runs.clock.now + number)
+        other = Rejection("orders", "newer", "missing_key", "event_id", {})
+        store.reject(other, runs.clock.now + 60)
+        store.write()
+        reports = reporter(runs.clock, run_id="0190-bad", report_path=str(path), **runs.given)
+        reports.end(run.counts, Ending(), store)
+    assert "<code>target-liveintent trace bad-19</code>" in path.read_text()
 
 
 def test_a_store_that_cannot_be_used_any_more_is_a_warning(

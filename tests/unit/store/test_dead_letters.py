@@ -1,5 +1,6 @@
 """Dead letters as rows: which row a record has, and when the row goes."""
 
+import functools
 import json
 import sqlite3
 import time
@@ -24,6 +25,7 @@ from target_liveintent.store.dead_letters import (
     letter_messages,
     letter_of,
     letters_in,
+    newest_id,
     stored_stream,
     utc,
 )
@@ -457,3 +459,21 @@ def test_a_stream_whose_name_holds_an_address(stores: Stores) -> None:
     send(stores(), 0, event("1", stream=name))
     assert stores.letters() == []
     assert said(claim(stores(), 0, event("1", stream=stored_stream(name))))[2] == ["1"]
+
+
+def test_the_newest_id(stores: Stores) -> None:
+    """Of an account, the pixel of its run and a reason, among those that were read since a time."""
+    store, other = stores(), stores(pixel_id=2)
+    for number in range(3):
+        store.reject(rejection(f"old-{number}", "invalid_source"), NOW - 9 * DAY + number)
+        store.reject(rejection(f"new-{number}", "missing_key"), NOW - number)
+    other.reject(rejection("theirs", "missing_key"), NOW + 9)
+    for one in (store, other):
+        one.write()
+    account, database = stores.settings().account, stores.database()
+    find = functools.partial(newest_id, database, account)
+    assert find(1, NOW - DAY, "missing_key") == "new-0"
+    assert find(2, NOW - DAY, "missing_key") == "theirs"
+    assert find(1, NOW - DAY, "invalid_source") is None
+    assert find(1, NOW - 10 * DAY, "invalid_source") == "old-2"
+    assert find(None, 0.0, "missing_key") is None
