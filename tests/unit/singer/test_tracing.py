@@ -348,7 +348,8 @@ def test_values_without_addresses(tmp_path: Path) -> None:
     odd = {f"{ADDRESS}": {f"x {ADDRESS}": [{"deep": f"mailto:{ADDRESS}"}]}}
     maps = {
         **MAP,
-        "__filter__": f"get('status') != {ADDRESS!r} and get('name') and customer and get('page')",
+        "__filter__": f"get('status') != {ADDRESS!r} and get('name') and customer and get('page')"
+        f" and get({ADDRESS!r}) is None",
         "app_bundle": f"get('{ADDRESS}')",
         "order_id": "str(customer)",
         "user_agent": "get('name')",
