@@ -349,7 +349,7 @@ def test_values_without_addresses(tmp_path: Path) -> None:
     maps = {
         **MAP,
         "__filter__": f"get('status') != {ADDRESS!r} and get('name') and customer and get('page')"
-        f" and get({ADDRESS!r}) is None",
+        f" and coalesce(get({ADDRESS!r}), 1)",
         "app_bundle": f"get('{ADDRESS}')",
         "order_id": "str(customer)",
         "user_agent": "get('name')",
