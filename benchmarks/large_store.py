@@ -245,6 +245,7 @@ def measure(place: str, folder: Path, size: Size) -> None:
         (("report", str(folder / "page.html")), ""),
         (("dead-letters",), ""),
         (("dead-letters", "--format=json"), ""),
+        (("trace", f"#{size.delivered // 2}"), ""),
         (("forget",), f"{person}\nnobody@example.com\n"),
         (("dead-letters", "--delete", "no_identity"), ""),
     ):
