@@ -55,23 +55,23 @@ class EventOfPlan(NamedTuple):
 # The values of the output
 
 
-class EventName(msgspec.Struct, frozen=True):
+class IdAndPixel(msgspec.Struct, frozen=True):
     """What identifies an event within an account and a stream."""
 
     event_id: str
     pixel_id: int
 
     @classmethod
-    def of(cls, event: Event) -> EventName:
-        """Return the name of an event."""
+    def of(cls, event: Event) -> IdAndPixel:
+        """Return the ID and the pixel of an event."""
         return cls(event.event_id, event.pixel_id)
 
 
 class ChangedId(msgspec.Struct, frozen=True):
     """An event in both configurations. If only the account changes, both names are equal."""
 
-    old: EventName
-    new: EventName
+    old: IdAndPixel
+    new: IdAndPixel
 
     @property
     def words(self) -> str:
@@ -280,7 +280,7 @@ class StreamMatcher:
     def _note_changed_id(self, before: EventOfPlan, after: EventOfPlan) -> None:
         self._changed_id_count += 1
         if len(self._changed_ids) < _MOST_EXAMPLES:
-            example = ChangedId(EventName.of(before.event), EventName.of(after.event))
+            example = ChangedId(IdAndPixel.of(before.event), IdAndPixel.of(after.event))
             self._changed_ids.append(example)
 
     def _compare(self, before: EventOfPlan, after: EventOfPlan) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions import coerce
+from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.coerce import DECIMALS, UNUSABLE, flag
 from target_liveintent.conversions.fields import IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER

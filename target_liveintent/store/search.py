@@ -41,7 +41,7 @@ _TEXTS_AT_ONCE = 50
 _LONGEST_PATTERN = 200
 _UNQUOTED = re.compile(r"-?[\d.]+|true|false", re.ASCII)
 _NEWEST_DELIVERED = 1_000
-"""So many delivered events show which pixels the records name."""
+"""How many delivered events show which pixels the records name."""
 
 
 # What is looked for

@@ -103,7 +103,9 @@ def test_the_page_has_an_example_of_unusual_dead_letters(runs: Runs, tmp_path: P
     """It is the newest one of the store with this reason, which `trace` explains."""
     runs.days(15)
     path = tmp_path / "run.html"
-    with contextlib.closing(open_store(settings_of(runs.given), "0190-bad", runs.clock)) as store:
+    with contextlib.closing(
+        open_store(settings_of(runs.given).storage, "0190-bad", runs.clock)
+    ) as store:
         run = MadeUpRun()
         run.counts = RunCounts(clock=runs.clock)
         run.deliver(30, at=runs.clock.now, event_time=runs.clock.now - 60)

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from target_liveintent.explain import comparison
+from target_liveintent.explain import comparison, record_walk, trace
 from target_liveintent.explain import description as explanation
-from target_liveintent.explain import record_walk, trace
 from target_liveintent.mapping import map_checks
 from target_liveintent.reporting import findings, letter_groups, overview
 from target_liveintent.reporting.history import Unusual

@@ -23,7 +23,7 @@ from target_liveintent.explain.trace import (
 from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import json_text, lines_of
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.run.replay import ReplayChoice, ReplayConverter
+from target_liveintent.run.replay_converter import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.singer.streams import RecordRules
 from target_liveintent.singer.tracing import FoundRecord, InputRules, find_records, trace_ids
