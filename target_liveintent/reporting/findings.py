@@ -88,8 +88,8 @@ class Problem(msgspec.Struct, frozen=True):
 def problem_of(cause: Cause, rows: Sequence[PlaceRow]) -> Problem:
     """Return a problem, given where the events of all days are now."""
     if not isinstance(cause, Unusual):
-        waiting = [row for row in rows if row.place == WAITING]
-        return Problem(cause, ledger_of(waiting), ledger_of(rows).until)
+        waiting = ledger_of(row for row in rows if row.place == WAITING)
+        return Problem(cause, waiting, waiting.until)
     if not rules.is_about_letters(cause):
         return Problem(cause, ledger_of([]), None)
     kind = REPLAYABLE, rules.reason_of(cause)

@@ -113,6 +113,9 @@ _ACTIONS = {
     f"These conversions cannot be sent again. Ask {_OPERATOR} to fix the cause for the next ones.",
 )
 """What to do about dead letters that nobody should just send again, by their reason."""
+_SHOWS_LETTERS = "target-liveintent dead-letters"
+_WROTE_LETTERS = (FailureCode.TOO_MANY_REJECTED, FailureCode.NOTHING_DELIVERED)
+"""Failures of runs whose dead letters show the cause."""
 _UNKNOWN_RULE = ("The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.")
 
 
@@ -127,12 +130,15 @@ def about(cause: Cause) -> SaidAndToDo:
 
 
 def command_for(cause: Cause) -> str:
-    """Return the command that shows or repairs a problem; empty for failed and missing runs."""
-    if not isinstance(cause, Unusual) or not rules.is_about_letters(cause):
+    """Return the command that shows or repairs a problem; empty if only a new run helps."""
+    if isinstance(cause, FailedRuns):
+        return _SHOWS_LETTERS if cause.failure.code in _WROTE_LETTERS else ""
+    if isinstance(cause, NoRun) or not rules.is_about_letters(cause):
         return ""
     reason = rules.reason_of(cause)
-    option = " --unconfirmed" if reason in MAY_HAVE_COUNTED else ""
-    return f"target-liveintent {'dead-letters' if reason in _ACTIONS else f'replay{option}'}"
+    if reason in _ACTIONS:
+        return _SHOWS_LETTERS
+    return f"target-liveintent replay{' --unconfirmed' if reason in MAY_HAVE_COUNTED else ''}"
 
 
 class Top(NamedTuple):
@@ -229,7 +235,9 @@ def cause_lines(overview: Overview, most: int) -> list[str]:
         said = " ".join(words.cause_words(cause, overview.as_of).rstrip(".").split())
         rest = words.kept_back(problem.ledger, zone)
         kept = f" Because of it, {rest}." if rest else ""
-        lines.append(f"{said}{since}.{kept} {words.what_to_do_about(cause)}".strip())
+        command = command_for(cause)
+        shown = f" Command: `{command}`" if command else ""
+        lines.append(f"{said}{since}.{kept} {words.what_to_do_about(cause)}".rstrip() + shown)
     if hidden := len(overview.causes[most:]):
         lines.append(f"And {counted(hidden, 'more finding')}: report --format=json lists all.")
     return lines

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions.amounts import money_in
+from target_liveintent.conversions.amounts import money, money_in
 from target_liveintent.reporting import findings, usual_range
 from target_liveintent.reporting.history import (
     DAYS_READ,
@@ -33,7 +33,7 @@ from target_liveintent.reporting.ledger import (
 )
 from target_liveintent.reporting.rules import DECLINE, still_true, unusual_now
 from target_liveintent.reporting.usual_range import Number, share
-from target_liveintent.reporting.words import number_of_money, range_words, share_words
+from target_liveintent.reporting.words import range_words, share_words
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts, add
 from target_liveintent.settings import Settings
 from target_liveintent.store.places import ARRIVED, LEFT_OUT, PlaceRow
@@ -144,8 +144,7 @@ class Compared(msgspec.Struct, frozen=True):
             return "-"
         if self.kind.is_share:
             return share_words(float(number))
-        money = self.kind.of_currency
-        return number_of_money(number, self.subject) if money else f"{number:,.0f}"
+        return money(number, self.subject) if self.kind.of_currency else f"{number:,.0f}"
 
     @property
     def usual_words(self) -> str:

@@ -344,13 +344,13 @@ def test_what_failed_runs_left_waits() -> None:
 
 
 def test_each_cause_has_its_own_end() -> None:
-    """Letters that can be replayed do not shorten the time of what waits, but in the JSON."""
+    """Letters that can be replayed do not shorten the time of what waits."""
     runs = [*DAILY, run(at(0), ending=DENIED, streams={})]
     rows = [row(at(0), WAITING, 4, days=6), row(at(0), REPLAYABLE, reason="api_error", days=2)]
     found = overview(runs, rows=[*usual(0), *rows])
     assert "Because of it, 4 wait until 26 May, 12:05." in cause_lines(found, 1)[0]
     assert headline_of(found).to_do.endswith("until 26 May, 12:05.")
-    assert found.causes[0].until == (at(0) + dt.timedelta(days=2)).astimezone(UTC)
+    assert found.causes[0].until == (at(0) + dt.timedelta(days=6)).astimezone(UTC)
 
 
 def test_until_when_dead_letters_can_be_replayed() -> None:
