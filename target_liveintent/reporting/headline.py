@@ -10,7 +10,7 @@ from target_liveintent.failures import FailureCode
 from target_liveintent.reasons import BEYOND_REPAIR, MAY_HAVE_COUNTED
 from target_liveintent.reporting import rules, words
 from target_liveintent.reporting.findings import Cause, FailedRuns, NoRun, Problem
-from target_liveintent.reporting.history import STOPPED, Range, Unusual
+from target_liveintent.reporting.history import STOPPED, Range
 from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, Overview
 from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.store.deduplication import TIME_BYTES, Claim, Deduplicator
 from target_liveintent.store.layout import WAITING_EVENT, SqlRow, Step
-from target_liveintent.store.places import PlaceCounts
+from target_liveintent.store.places import UNCOUNTED, PlaceCounts
 from target_liveintent.store.waiting import (
     Owner,
     WaitingEvent,
@@ -38,10 +38,12 @@ class RunPlaces:
         self._first_read: dict[bytes, float] = {}  # By hash, of events that an earlier run read.
         self._without_outcome: dict[bytes, WaitingEvent] = {}  # They wait when the run ends.
         self._settled: list[bytes] = []  # The hashes of events that do not wait any more.
+        # The hashes, reasons and times of reading of records whose events may wait.
+        self._left_out: list[tuple[bytes, str, float]] = []
 
     def __bool__(self) -> bool:
         """Return whether there is anything to write."""
-        return bool(self.counts or self._settled)
+        return bool(self.counts or self._settled or self._left_out)
 
     # Reservations
 
@@ -101,7 +103,27 @@ class RunPlaces:
         """Note that an event gets a dead letter; return when a run first read its record."""
         self._without_outcome.pop(hashed, None)
         self._settled.append(hashed)
-        return self._first_read.pop(hashed, read_at)
+        first_read = self._first_read.pop(hashed, read_at)
+        return UNCOUNTED if self._deduplicator.remembers(hashed) else first_read
+
+    def leave_out(self, reason: str, read_at: float, hashed: bytes = b"") -> None:
+        """Note a record that is not sent and gets no dead letter; maybe its event waits."""
+        if hashed and self.has_waiting:
+            self._left_out.append((hashed, reason, read_at))
+        else:
+            self.counts.leave_out(reason, read_at)
+
+    @property
+    def hashes_left_out(self) -> list[bytes]:
+        """The hashes of records that were left out, if their events may wait."""
+        return [hashed for hashed, *_ in self._left_out]
+
+    def date_left_out(self, waiting: Mapping[bytes, int]) -> None:
+        """Count these records, given when the events that wait were read, by hash."""
+        for hashed, reason, read_at in self._left_out:
+            self.counts.leave_out(reason, waiting.get(hashed, read_at))
+        self._settled += waiting
+        self._left_out.clear()
 
     def _hashes(self, conversions: Sequence[Conversion]) -> list[bytes]:
         return [key[TIME_BYTES:] for key in self._deduplicator.keys_of(conversions)]
