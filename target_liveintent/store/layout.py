@@ -85,7 +85,7 @@ class SqlTable:
         """
         given = {**self.columns, **further}
         values = [expressions.get(name, f"given.{name}") for name in self.columns]
-        sql = (
+        sql = (  # noqa: S608 (names and expressions of the package)
             f"WITH given ({', '.join(given)}) AS ({{rows}}) INSERT INTO {self._name}"
             f" ({', '.join(self.columns)}) SELECT {', '.join(values)} FROM given WHERE true"
             f" {self._replacing}"

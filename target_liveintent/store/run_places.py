@@ -24,17 +24,22 @@ from target_liveintent.store.waiting import (
 class RunPlaces:
     """Counts the events of a run by their places, and keeps which of them wait.
 
+    `arrived` are the hashes of events that arrived before and that the run sends once more.
+
     Attributes:
         counts: The events that arrived, and the records that were left out.
         has_waiting: Whether the store may have waiting events; True until the store answers.
         reservations: The rows of the reserved batches that are not done, by their numbers.
     """
 
-    def __init__(self, owner: Owner, run: int, deduplicator: Deduplicator) -> None:
+    def __init__(
+        self, owner: Owner, run: int, deduplicator: Deduplicator, arrived: frozenset[bytes]
+    ) -> None:
         self.counts = PlaceCounts(owner, run)
         self.has_waiting = True
         self.reservations: dict[int, SqlRow] = {}
         self._owner, self._run, self._deduplicator = owner, run, deduplicator
+        self._arrived = arrived
         self._first_read: dict[bytes, float] = {}  # By hash, of events that an earlier run read.
         self._without_outcome: dict[bytes, WaitingEvent] = {}  # They wait when the run ends.
         self._settled: list[bytes] = []  # The hashes of events that do not wait any more.
@@ -58,7 +63,8 @@ class RunPlaces:
             with_letters: The hashes of events that have a dead letter, so that they do not wait.
             now: The present Unix time.
         """
-        amounts = amounts_text(zip(claim.keys, claim.mine, strict=True), with_letters)
+        elsewhere = {*with_letters, *(claim.keys.keys() & self._arrived)}
+        amounts = amounts_text(zip(claim.keys, claim.mine, strict=True), elsewhere)
         return self._run, number, b"".join(claim.keys.values()), int(now), amounts
 
     def reserve(
@@ -69,6 +75,7 @@ class RunPlaces:
         for claim in claims:
             known = dates.keys() & claim.keys.keys()
             self._first_read |= {hashed: dates[hashed] for hashed in known}
+            self._first_read |= dict.fromkeys(claim.keys.keys() & self._arrived, UNCOUNTED)
             if self.has_waiting:
                 self._settled += self._hashes(claim.sent)
 
@@ -104,7 +111,8 @@ class RunPlaces:
         self._without_outcome.pop(hashed, None)
         self._settled.append(hashed)
         first_read = self._first_read.pop(hashed, read_at)
-        return UNCOUNTED if self._deduplicator.remembers(hashed) else first_read
+        has_arrived = hashed in self._arrived or self._deduplicator.remembers(hashed)
+        return UNCOUNTED if has_arrived else first_read
 
     def leave_out(self, reason: str, read_at: float, hashed: bytes = b"") -> None:
         """Note a record that is not sent and gets no dead letter; maybe its event waits."""

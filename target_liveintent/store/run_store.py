@@ -96,7 +96,9 @@ class RunStore:
         )
         self._unwritten = Unwritten()
         owner = Owner(*options.account, options.events.pixel_id or 0)
-        self._places = RunPlaces(owner, start.number, self._deduplicator)
+        again = start.newest if options.send_again else ()
+        arrived = frozenset(key[TIME_BYTES:] for key in again)
+        self._places = RunPlaces(owner, start.number, self._deduplicator, arrived)
         self._transactions = 0  # How many the run has made.
         self._has_letters = True  # Assumed until the store answers.
         self._has_failed = False  # Whether the last transaction has failed.
@@ -137,10 +139,8 @@ class RunStore:
         """Return the hash of a record's event, as in the event's key, if the pixel is right."""
         own = positive_integer(rejection.columns.get("pixel_id"))
         pixel_id = self._options.events.pixel_id if own is None else own
-        is_usable = isinstance(pixel_id, int)
-        return self._deduplicator.hash_of(
-            rejection.stream, pixel_id if is_usable else 0, rejection.event_id
-        )
+        usable = pixel_id if isinstance(pixel_id, int) else 0
+        return self._deduplicator.hash_of(rejection.stream, usable, rejection.event_id)
 
     def leave_out(self, reason: str) -> None:
         """Note a record that the map does not send."""

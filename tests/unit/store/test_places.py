@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fakes import NOW, FakeClock
-from store_support import MD5, Stores, claim, event, events, rejection, send
+from store_support import LATER, MD5, Stores, claim, event, events, rejection, send
 
 from target_liveintent.conversions.event_model import DAY, LetterKey
 from target_liveintent.store.deletion import delete_expired, delete_letters, forget_people
@@ -105,19 +105,32 @@ ARRIVED_ONCE = {(0, "arrived", ""): (1, "12.50")}
 
 
 @pytest.mark.parametrize("then", ["delivered again", "rejected again", "left without an outcome"])
-def test_send_again(stores: Stores, *, then: str) -> None:
-    """An event that has arrived stays where it is, whatever becomes of it the second time."""
-    send(stores(FakeClock()), 0, event("1"))
+@pytest.mark.parametrize("is_new", [True, False], ids=["one of the newest", "older"])
+def test_send_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, *, then: str, is_new: bool
+) -> None:
+    """An event that has arrived stays where it is, whatever becomes of it the second time.
+
+    It is known by its key, or by its ID alone if it is one of the newest.
+    """
+    once_more = event("1", expires_at=LATER + 60) if is_new else event("1")
+    before = stores(FakeClock())
+    send(before, 0, event("1"))
+    if not is_new:
+        monkeypatch.setattr("target_liveintent.store.deduplication.RECENT", 1)
+        send(before, 1, event("2", expires_at=LATER + 60))
     again = stores(FakeClock(NOW + DAY), send_again=True)
-    assert len(claim(again, 0, event("1")).mine) == 1
+    assert len(claim(again, 0, once_more).mine) == 1
     if then == "delivered again":
-        again.deliver([event("1")], [NOW + DAY], NOW + DAY)
-        again.confirm(0, [event("1")], is_last=True)
+        again.deliver([once_more], [NOW + DAY], NOW + DAY)
+        again.confirm(0, [once_more], is_last=True)
     elif then == "rejected again":
         again.confirm(0, [], is_last=True)
         again.reject(letter("1"), NOW + DAY)
     again.release({})
-    assert places(stores, NOW + DAY) == ARRIVED_ONCE
+    assert {kind: one for kind, (one, _) in places(stores, NOW + DAY).items()} == {
+        (0, "arrived", ""): 1 if is_new else 2
+    }
     assert len(stores.letters()) == (then == "rejected again")
 
 
