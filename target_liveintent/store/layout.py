@@ -85,11 +85,9 @@ class SqlTable:
         """
         given = {**self.columns, **further}
         values = [expressions.get(name, f"given.{name}") for name in self.columns]
-        sql = (  # noqa: S608 (names and expressions of the package)
-            f"WITH given ({', '.join(given)}) AS ({{rows}}) INSERT INTO {self._name}"
-            f" ({', '.join(self.columns)}) SELECT {', '.join(values)} FROM given WHERE true"
-            f" {self._replacing}"
-        )
+        into = f"INSERT INTO {self._name} ({', '.join(self.columns)})"
+        chosen = f"SELECT {', '.join(values)} FROM given WHERE true"  # noqa: S608 (names)
+        sql = f"WITH given ({', '.join(given)}) AS ({{rows}}) {into} {chosen} {self._replacing}"
         return Step(sql, (), rows, list(given.values()))
 
     @property

@@ -173,12 +173,13 @@ def test_a_rejected_record_whose_event_has_arrived(
     assert stores.letters() == []
 
 
-def test_a_letter_that_counts_nowhere_is_not_lost(stores: Stores) -> None:
-    """Neither when it is deleted, nor when its person is forgotten."""
+@pytest.mark.parametrize("send_again", [False, True])
+def test_a_letter_that_counts_nowhere_is_not_lost(stores: Stores, *, send_again: bool) -> None:
+    """Nor is one of a run that sends all events again."""
     send(stores(FakeClock()), 0, *events(2))
-    store = stores(FakeClock())
-    for name in "01":
-        store.reject(letter(name), NOW)
+    store = stores(FakeClock(), send_again=send_again)
+    store.reject(letter("0"), NOW)
+    store.reject(letter("1", event_time=None), NOW)
     store.write()
     delete_letters(store.database, stores.settings().account, 1, "refused_by_api")
     assert stores.letters() == []
