@@ -76,7 +76,7 @@ class Problem(msgspec.Struct, frozen=True):
     """A cause, and what it keeps from arriving now.
 
     Attributes:
-        ledger: The events that wait, or the dead letters that the store has.
+        ledger: The events that wait, or the dead letters with the main reason.
         until: When the first window closes of what waits or can be replayed because of it.
     """
 
@@ -92,9 +92,9 @@ def problem_of(cause: Cause, rows: Sequence[PlaceRow]) -> Problem:
         return Problem(cause, waiting, waiting.until)
     if not rules.is_about_letters(cause):
         return Problem(cause, ledger_of([]), None)
-    kind = REPLAYABLE, rules.reason_of(cause)
-    of_reason = [row for row in rows if (row.place, row.reason) == kind]
-    return Problem(cause, ledger_of(rules.kept_letters(cause, rows)), ledger_of(of_reason).until)
+    of_reason = [row for row in rows if row.reason == rules.reason_of(cause)]
+    until = ledger_of(row for row in of_reason if row.place == REPLAYABLE).until
+    return Problem(cause, ledger_of(rules.kept_letters(cause, of_reason)), until)
 
 
 def causes_of(

@@ -39,9 +39,12 @@ class Headline(NamedTuple):
 
 _KEY_REFUSED = (
     "LiveIntent refused the access key.",
-    f"Ask {_OPERATOR} to renew the access key (token).",
+    f"Ask {_OPERATOR} to renew the access key (token), and to start the pipeline again.",
 )
-_NOT_REACHED = ("LiveIntent could not be reached.", f"If this lasts for hours, tell {_OPERATOR}.")
+_NOT_REACHED = (
+    "LiveIntent could not be reached.",
+    f"The next run sends what waits. If this lasts for hours, tell {_OPERATOR}.",
+)
 _ALL_REFUSED = (
     "LiveIntent refused every conversion.",
     f"Ask {_OPERATOR} to check the account and the pixel.",
@@ -58,6 +61,10 @@ FAILURE_HEADLINES: dict[FailureCode, SaidAndToDo] = {
     FailureCode.UNREACHABLE: (
         "LiveIntent could not be reached.",
         f"Ask {_OPERATOR} to correct the certificate or the proxy.",
+    ),
+    FailureCode.KILLED: (
+        "A run was interrupted before its end.",
+        f"Ask {_OPERATOR} to start the pipeline again; otherwise, the next run sends what waits.",
     ),
     FailureCode.OUTAGE: _NOT_REACHED,
     FailureCode.STOPPED_IN_OUTAGE: _NOT_REACHED,

@@ -113,7 +113,7 @@ class Case(NamedTuple):
 
     `days` say what is usual. `weeks` has the last seven whole days, by the key 0, and the seven
     days four and eight weeks before, if they had runs. `unseen` is how many conversions of any
-    stream arrived in the 24 hours by runs that were killed, whose figures nobody knows.
+    stream of the 24 hours wait, or arrived by runs that were killed, whose figures nobody knows.
     """
 
     now: StreamCounts

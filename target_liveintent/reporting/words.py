@@ -190,10 +190,7 @@ RULE_WORDS: dict[str, Callable[[Finding], str]] = {
 }
 
 
-_NEXT_RUN = (
-    "The next scheduled run sends what waits; to send it now, start the pipeline as the schedule"
-    " does."
-)
+_NEXT_RUN = "The next scheduled run sends what waits; to send it now, start the pipeline by hand."
 _MELTANO_KILLED = (
     "If Meltano was killed too, it says for five minutes that the job is already running: `meltano"
     " run --force …` starts it at once."

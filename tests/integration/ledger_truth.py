@@ -212,7 +212,8 @@ class Truth:
 
     @property
     def months(self) -> dict[str, Ledger]:
-        names = {f"{self._day(row.read_at):%Y-%m}" for row in self.rows}
+        """The ledgers of the three newest months."""
+        names = sorted({f"{self._day(row.read_at):%Y-%m}" for row in self.rows})[-3:]
         return {
             name: ledger_of(r for r in self.rows if f"{self._day(r.read_at):%Y-%m}" == name)
             for name in names
@@ -324,7 +325,8 @@ def check_text(text: str, truth: Truth) -> None:
         name: one.counts["replayable"] + one.counts["lost"] for name, one in truth.reasons.items()
     }
     named = re.findall(r"In the last 30 days, can be replayed or lost: (.*)\.\n", text)
-    found = {name: int(n) for n, name in re.findall(r"(\d+) (\w+)", "".join(named))}
+    numbers = re.findall(r"(\d[\d,]*) (\w+)", "".join(named))
+    found = {name: int(number.replace(",", "")) for number, name in numbers}
     assert found.items() <= reasons.items()
     assert len(found) == min(3, sum(bool(number) for number in reasons.values()))
     newest = [one.counts["arrived"] for _, one in sorted(truth.months.items())][-1:]

@@ -343,6 +343,25 @@ def test_what_failed_runs_left_waits() -> None:
     assert headline_of(failed_twice(first=True)).status == "bad"
 
 
+@pytest.mark.parametrize(
+    ("waiting", "rules"), [(0, ["conversions"]), (90, [])], ids=["nothing waits", "all waits"]
+)
+def test_what_waits_is_not_missing(waiting: int, rules: list[str]) -> None:
+    """A failed run is one problem, and not also that hardly anything arrived."""
+    last = run(at(0), ending=DENIED, streams={"orders": shop(0)})
+    rows = [row(at(0), WAITING, waiting, days=6)] if waiting else []
+    assert [one.rule for one in unusual_after(history(DAILY), last, rows)] == rules
+
+
+def test_dead_letters_for_other_reasons_are_no_part_of_a_cause() -> None:
+    """What a replay cannot send is not because of the setting that was wrong."""
+    last = run(at(0), unusual=[MANY], streams={"orders": shop(not_sent={"invalid_source": 33})})
+    lost = row(at(0), LOST, 5, 90, reason="no_identity")
+    (problem,) = overview([*DAILY, last], rows=[*usual(), letters(33), lost]).causes
+    assert (problem.ledger.read, problem.ledger.lost) == (33, 0)
+    assert problem.ledger.values["replayable"] == {"JPY": 831 * 33}
+
+
 def test_each_cause_has_its_own_end() -> None:
     """Letters that can be replayed do not shorten the time of what waits."""
     runs = [*DAILY, run(at(0), ending=DENIED, streams={})]

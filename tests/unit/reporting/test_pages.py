@@ -272,7 +272,7 @@ def test_the_command_of_a_cause(runs: list[RunRecord], command: str) -> None:
         [command] if command else []
     )
     if cause["cause"] == "failed":
-        assert "to send it now, start the pipeline as the schedule does" in cause["what_to_do"]
+        assert "to send it now, start the pipeline by hand" in cause["what_to_do"]
 
 
 def test_names_are_text(tmp_path: Path) -> None:

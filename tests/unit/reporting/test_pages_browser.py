@@ -84,7 +84,7 @@ def test_nothing_is_cut_off(
         assert faint(shown) == []
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 768, 1280])
 def test_the_first_screen(open_page: OpenPage, tmp_path: Path, width: int) -> None:
     """It has what arrived, what to do, and the sum; in a large window, the sum is one row."""
     path = tmp_path / "page.html"
