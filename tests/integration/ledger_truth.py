@@ -76,30 +76,42 @@ class Row(NamedTuple):
 
 def rows_in(store: Path | str, pixel_id: int, now: float) -> Iterator[Row]:
     """Yield where all events of a pixel are at a Unix time."""
-    counted = (
+    yield from _counted(store, pixel_id)
+    yield from _letters(store, pixel_id, now)
+    sql = f"SELECT read_at, window_end, value, currency FROM waiting WHERE {OF_OWNER}"
+    for read_at, end, value, currency in ask(store, sql, pixel_id):
+        yield _waiting(read_at, end, value, currency, now)
+    yield from _left_by_killed_runs(store, pixel_id, now)
+
+
+def _counted(store: Path | str, pixel_id: int) -> Iterator[Row]:
+    sql = (
         "SELECT read_at, place, reason, events, value, currency FROM place_count"
         f" WHERE {OF_OWNER} AND read_at > 0"
     )
-    for read_at, place, reason, events, value, currency in ask(store, counted, pixel_id):
+    for read_at, place, reason, events, value, currency in ask(store, sql, pixel_id):
         worth = Decimal(value) if currency and place != "left_out" else None
         yield Row(read_at, place, reason, int(events), worth, currency or None)
-    letters = (
+
+
+def _letters(store: Path | str, pixel_id: int, now: float) -> Iterator[Row]:
+    sql = (
         "SELECT first_read, reason, window_end, value, currency FROM dead_letter"
         f" WHERE {OF_OWNER} AND first_read > 0"
     )
-    for first_read, reason, end, value, currency in ask(store, letters, pixel_id):
+    for first_read, reason, end, value, currency in ask(store, sql, pixel_id):
         is_lost = reason in LOST_FOR_EVER or (end is not None and end <= now)
         place, until = ("lost", None) if is_lost else ("replayable", end)
         yield Row(_quarter(first_read), place, reason, 1, _worth(value), currency, until)
-    waiting = f"SELECT read_at, window_end, value, currency FROM waiting WHERE {OF_OWNER}"
-    for read_at, end, value, currency in ask(store, waiting, pixel_id):
-        yield _waiting(read_at, end, value, currency, now)
+
+
+def _left_by_killed_runs(store: Path | str, pixel_id: int, now: float) -> Iterator[Row]:
     delivered = {key for (key,) in ask(store, "SELECT key FROM event")}
-    killed = (
+    sql = (
         "SELECT keys, read_at, CAST(amounts AS text) FROM reservation JOIN run ON number = run"
         " WHERE ended_at IS NULL AND alive_until < ? AND pixel_id = ?"
     )
-    for keys, read_at, amounts in ask(store, killed, now, pixel_id):
+    for keys, read_at, amounts in ask(store, sql, now, pixel_id):
         each = (keys[start : start + 16] for start in range(0, len(keys), 16))
         for key, amount in zip(each, json.loads(amounts), strict=True):
             if key not in delivered and amount is not None:
@@ -299,17 +311,22 @@ def check_json(report: dict[str, Any], truth: Truth) -> None:
         if cause["cause"] in {"failed", "no_run"}:
             assert in_json(cause["ledger"]) == truth.waiting
             assert cause["until"] == truth.waiting.until
-    figures = {(one["figure"], one["subject"]): one for one in report["figures"]}
+    check_figures(report["figures"], truth, [*days.values()])
+
+
+def check_figures(figures: list[dict[str, Any]], truth: Truth, days: list[Ledger]) -> None:
+    """Check the figures that are made of ledgers."""
+    by_name = {(one["figure"], one["subject"]): one for one in figures}
     for name, places in (("conversions", PLACES[:1]), ("dead_letters", PLACES[2:4])):
         now, *of_days = (
-            sum(ledger.counts[place] for place in places)
-            for ledger in (truth.last_24_hours, *days.values())
+            sum(ledger.counts[place] for place in places) for ledger in (truth.last_24_hours, *days)
         )
-        assert figures[name, ""]["now"] == now
-        assert [n or 0 for n in figures[name, ""]["days"]] == of_days
-    for (name, currency), figure in figures.items():
-        if name == "total_value":
-            assert Decimal(figure["now"]) == truth.last_24_hours.values["arrived"].get(currency, 0)
+        assert by_name[name, ""]["now"] == now
+        assert [n or 0 for n in by_name[name, ""]["days"]] == of_days
+    values = truth.last_24_hours.values["arrived"]
+    found = {currency: one for (name, currency), one in by_name.items() if name == "total_value"}
+    for currency, figure in found.items():
+        assert Decimal(figure["now"]) == values.get(currency, 0)
 
 
 def check_text(text: str, truth: Truth) -> None:
@@ -335,9 +352,12 @@ def check_text(text: str, truth: Truth) -> None:
 
 
 def _table(page: str, block: str) -> list[list[str]]:
-    """Return the texts of the cells of a table, without its head; amounts are apart by "; "."""
-    (part,) = re.findall(rf'(?s)<(?:section|details) id="{block}".*?</(?:section|details)>', page)
-    rows = re.findall(r"(?s)<tr[^>]*>(.*?)</tr>", part.partition("</thead>")[2])
+    """Return the texts of the cells of a table, without its head; amounts are apart by "; ".
+
+    Without such a block, return nothing.
+    """
+    parts = re.findall(rf'(?s)<(?:section|details) id="{block}".*?</(?:section|details)>', page)
+    rows = re.findall(r"(?s)<tr[^>]*>(.*?)</tr>", "".join(parts).partition("</thead>")[2])
     cells = (re.findall(r"(?s)<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows)
     return [[_text(cell.replace("<br>", "; ")) for cell in row] for row in cells]
 
@@ -355,40 +375,42 @@ def _money(ledger: Ledger, *places: str) -> str:
 
 
 def check_page(page: str, truth: Truth) -> None:
+    """Check the numbers of all blocks of a page."""
     top = _check_sum(page, truth)
     _check_sentence(_text(re.findall(r'(?s)<h2 class="headline">(.*?)</h2>', page)[0]), top)
-    if 'id="days"' in page:
-        rows = _table(page, "table-of-days")
-        days = [truth.today - dt.timedelta(days=n) for n in range(len(rows))]
-        ledgers = [truth.on(day) for day in days]
-        assert [row[1:] for row in rows] == [
-            [f"{one.read:,}", *_numbers(one), _money(one, "arrived")] for one in ledgers
-        ]
-        (link,) = re.findall(r'href="data:text/csv[^,]*,([^"]*)"', page)
-        check_csv(urllib.parse.unquote(link), dict(zip(days, ledgers, strict=True)))
-        titles = re.findall(r"<title>[^<]*: ([\d,]+) of ([\d,]+) arrived", page)
-        assert titles == [
-            (f"{one.counts['arrived']:,}", f"{one.to_send:,}") for one in reversed(ledgers)
-        ]
-    if truth.rows:
-        months = [one for _, one in sorted(truth.months.items(), reverse=True)]
-        rows = _table(page, "months")
-        shown = [row[1:] for row in rows if any(n not in {"0", "-"} for n in row[1:])]
-        assert shown == [[*_numbers(one), _money(one, "arrived")] for one in months]
-    reasons = (
-        {row[0].split()[0]: row[1:5] for row in _table(page, "reasons")}
-        if ('id="reasons"' in page)
-        else {}
-    )
+    _check_days(page, truth)
+    months = [one for _, one in sorted(truth.months.items(), reverse=True)]
+    rows = [row[1:] for row in _table(page, "months")]
+    shown = [row for row in rows if {*row} != {"0", "-"}]
+    assert shown == [[*_numbers(one), _money(one, "arrived")] for one in months]
+    reasons = {row[0].split()[0]: row[1:5] for row in _table(page, "reasons")}
     assert reasons == {
         name: [*_numbers(one)[2:], _money(one, "waiting", "replayable", "lost")]
         for name, one in truth.reasons.items()
     }
-    if 'id="causes"' in page and "ailed" in page:
+    if "failed: " in page:
         row, waiting = _table(page, "causes")[0], truth.waiting
         number = f"{waiting.to_send:,}" if waiting.to_send else "-"
         assert row[1:3] == [number, _money(waiting, "waiting")]
         assert row[4] == (_moment(waiting.until) if waiting.until else "-")
+
+
+def _check_days(page: str, truth: Truth) -> None:
+    """Check the table, the chart and the CSV of the days, which are there from two days on."""
+    rows = _table(page, "table-of-days")
+    if not rows:
+        return
+    days = [truth.today - dt.timedelta(days=n) for n in range(len(rows))]
+    ledgers = [truth.on(day) for day in days]
+    assert [row[1:] for row in rows] == [
+        [f"{one.read:,}", *_numbers(one), _money(one, "arrived")] for one in ledgers
+    ]
+    (link,) = re.findall(r'href="data:text/csv[^,]*,([^"]*)"', page)
+    check_csv(urllib.parse.unquote(link), dict(zip(days, ledgers, strict=True)))
+    titles = re.findall(r"<title>[^<]*: ([\d,]+) of ([\d,]+) arrived", page)
+    assert titles == [
+        (f"{one.counts['arrived']:,}", f"{one.to_send:,}") for one in reversed(ledgers)
+    ]
 
 
 def check_csv(text: str, ledgers: dict[dt.date, Ledger]) -> None:
