@@ -114,7 +114,7 @@ class Compared(msgspec.Struct, frozen=True):
 
     Attributes:
         subject: The currency; empty if the figure has no currency.
-        week_ago: The figure of the 24 hours that ended a week ago.
+        week_ago: The figure of the 24 hours that ended a week ago; None before the first day.
         is_worse: Whether a rule finds that the figure is worse than usual, and not by chance.
         days: The figure of each day; None if there was no run, or nothing to compute it from.
     """
@@ -256,7 +256,9 @@ class _Gathered:
         begin = (now - dt.timedelta(hours=23)).date()
         self.groups = usual_range.groups_of(self.usual, begin, today, self.comparable_from)
         self.now = _figures_until(history, rows, now)
-        self.week_ago = _figures_until(history, rows, now - dt.timedelta(days=7))
+        then = now - dt.timedelta(days=7)
+        is_known = self.first_day is not None and self.first_day <= then.date()
+        self.week_ago = _figures_until(history, rows, then) if is_known else None
         self.unusual = still_true(unusual_now(history), rows)
 
     def _figures_of(self, day: dt.date, rows: Iterable[PlaceRow]) -> DayFigures:
@@ -293,7 +295,7 @@ class _Gathered:
             figure=name,
             subject=currency,
             now=of(self.now),
-            week_ago=of(self.week_ago),
+            week_ago=None if self.week_ago is None else of(self.week_ago),
             usual=usual_range.usual_in(self.groups, of),
             is_worse=(name, currency) in {worse_figure(item) for item in self.unusual},
             days=[of(self.known[day]) if day in self.known else None for day in self.shown],
