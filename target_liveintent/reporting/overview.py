@@ -257,7 +257,7 @@ class _Gathered:
         self.groups = usual_range.groups_of(self.usual, begin, today, self.comparable_from)
         self.now = _figures_until(history, rows, now)
         then = now - dt.timedelta(days=7)
-        is_known = self.first_day is not None and self.first_day <= then.date()
+        is_known = (self.first_day or today) <= then.date()
         self.week_ago = _figures_until(history, rows, then) if is_known else None
         self.unusual = still_true(unusual_now(history), rows)
 
