@@ -257,8 +257,8 @@ class _Gathered:
         self.groups = usual_range.groups_of(self.usual, begin, today, self.comparable_from)
         self.now = _figures_until(history, rows, now)
         then = now - dt.timedelta(days=7)
-        is_known = (self.first_day or today) <= then.date()
-        self.week_ago = _figures_until(history, rows, then) if is_known else None
+        self.week_ago = _figures_until(history, rows, then)
+        self.knows_week_ago = (self.first_day or today) <= then.date()
         self.unusual = still_true(unusual_now(history), rows)
 
     def _figures_of(self, day: dt.date, rows: Iterable[PlaceRow]) -> DayFigures:
@@ -295,7 +295,7 @@ class _Gathered:
             figure=name,
             subject=currency,
             now=of(self.now),
-            week_ago=None if self.week_ago is None else of(self.week_ago),
+            week_ago=of(self.week_ago) if self.knows_week_ago else None,
             usual=usual_range.usual_in(self.groups, of),
             is_worse=(name, currency) in {worse_figure(item) for item in self.unusual},
             days=[of(self.known[day]) if day in self.known else None for day in self.shown],
