@@ -11,15 +11,13 @@ from decimal import Context, Decimal, localcontext
 
 import msgspec
 
-from target_liveintent.conversions.coerce import exact
+from target_liveintent.conversions.coerce import DECIMALS, exact
 from target_liveintent.conversions.event_model import Event
 
 MOST_CURRENCIES = 50
 """The maximum number of currencies for which a run keeps separate figures."""
 OTHERS = "others"
 """The key for all other currencies together. Only the number of their conversions is counted."""
-_WHOLE_FROM = 10_000
-"""From this amount on, cents are not shown."""
 _HUGE_DIGITS = 15
 _ADDED_IN_CENTS_BELOW = 10**12
 """Amounts below this can be added in cents. With their cents, they have at most 14 digits, and a
@@ -127,10 +125,13 @@ class CurrencyFigures(msgspec.Struct):
         if self.currency == OTHERS:
             return f"{conversions} in other currencies"
         below = f", {self.negative_values:,} of them below zero" if self.negative_values else ""
+        average, lowest, highest = (
+            money(number, self.currency)
+            for number in (self.average_value, self.lowest_value, self.highest_value)
+        )
         return (
-            f"{conversions} {money_in(self.currency)}, average value {money(self.average_value)},"
-            f" lowest value {money(self.lowest_value)}, highest value {money(self.highest_value)}"
-            f"{below}"
+            f"{conversions} {money_in(self.currency)}, average value {average}, lowest value"
+            f" {lowest}, highest value {highest}{below}"
         )
 
 
@@ -150,12 +151,12 @@ def currency_figures(amounts: Amounts) -> list[CurrencyFigures]:
     return sorted(figures, key=lambda figure: (-figure.conversions, figure.currency))
 
 
-def money(number: float | Decimal) -> str:
-    """Return an amount as text: `9,999.50`, without cents `10,000`, and if huge `1.000e+15`."""
-    value = Decimal(number)
+def money(amount: float | Decimal, currency: str) -> str:
+    """Return an amount with the decimals of its currency (ISO 4217): "12.345" in Kuwaiti dinars."""
+    value = Decimal(amount)
     if value.adjusted() >= _HUGE_DIGITS:
         return f"{value:.3e}"
-    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:,.2f}"
+    return f"{value:,.{DECIMALS.get(currency, 2)}f}"
 
 
 def money_in(currency: str) -> str:

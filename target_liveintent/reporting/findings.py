@@ -77,7 +77,7 @@ class Problem(msgspec.Struct, frozen=True):
 
     Attributes:
         ledger: The events that wait, if runs failed or are missing. If dead letters are unusual,
-            those that the store still has. Empty for other causes.
+            those with the main reason that the store still has. Empty for other causes.
         until: When the first of these events that can still be sent becomes too old.
         example: The event ID of a dead letter that is unusual.
     """
@@ -91,13 +91,13 @@ class Problem(msgspec.Struct, frozen=True):
 def problem_of(cause: Cause, rows: Sequence[PlaceRow]) -> Problem:
     """Return the problem of a cause; `rows` say where the events of all days are now."""
     if not isinstance(cause, Unusual):
-        waiting = [row for row in rows if row.place == WAITING]
-        return Problem(cause, ledger_of(waiting), ledger_of(rows).until)
+        waiting = ledger_of(row for row in rows if row.place == WAITING)
+        return Problem(cause, waiting, waiting.until)
     if not rules.is_about_letters(cause):
         return Problem(cause, ledger_of([]), None)
-    kind = REPLAYABLE, rules.reason_of(cause)
-    of_reason = [row for row in rows if (row.place, row.reason) == kind]
-    return Problem(cause, ledger_of(rules.kept_letters(cause, rows)), ledger_of(of_reason).until)
+    of_reason = [row for row in rows if row.reason == rules.reason_of(cause)]
+    until = ledger_of(row for row in of_reason if row.place == REPLAYABLE).until
+    return Problem(cause, ledger_of(rules.kept_letters(cause, of_reason)), until)
 
 
 def with_example(problem: Problem, newest: Callable[[str], str | None]) -> Problem:

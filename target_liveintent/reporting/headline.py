@@ -11,7 +11,7 @@ from target_liveintent.failures import FailureCode
 from target_liveintent.reasons import BEYOND_REPAIR, MAY_HAVE_COUNTED
 from target_liveintent.reporting import rules, words
 from target_liveintent.reporting.findings import Cause, FailedRuns, NoRun, Problem
-from target_liveintent.reporting.history import STOPPED, Range, Unusual
+from target_liveintent.reporting.history import STOPPED, Range
 from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, Overview
 from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
@@ -40,9 +40,12 @@ class Headline(NamedTuple):
 
 _KEY_REFUSED = (
     "LiveIntent refused the access key.",
-    f"Ask {_OPERATOR} to renew the access key (token).",
+    f"Ask {_OPERATOR} to renew the access key (token), and to start the pipeline again.",
 )
-_NOT_REACHED = ("LiveIntent could not be reached.", f"If this lasts for hours, tell {_OPERATOR}.")
+_NOT_REACHED = (
+    "LiveIntent could not be reached.",
+    f"The next run sends what waits. If this lasts for hours, tell {_OPERATOR}.",
+)
 _ALL_REFUSED = (
     "LiveIntent refused every conversion.",
     f"Ask {_OPERATOR} to check the account and the pixel.",
@@ -59,6 +62,10 @@ FAILURE_HEADLINES: dict[FailureCode, SaidAndToDo] = {
     FailureCode.UNREACHABLE: (
         "LiveIntent could not be reached.",
         f"Ask {_OPERATOR} to correct the certificate or the proxy.",
+    ),
+    FailureCode.KILLED: (
+        "A run was interrupted before its end.",
+        f"Ask {_OPERATOR} to start the pipeline again; otherwise, the next run sends what waits.",
     ),
     FailureCode.OUTAGE: _NOT_REACHED,
     FailureCode.STOPPED_IN_OUTAGE: _NOT_REACHED,
@@ -114,6 +121,9 @@ _ACTIONS = {
     f"These conversions cannot be sent again. Ask {_OPERATOR} to fix the cause for the next ones.",
 )
 """What to do about dead letters for which a replay is not enough, by their reason."""
+_SHOWS_LETTERS = "target-liveintent dead-letters"
+_WROTE_LETTERS = (FailureCode.TOO_MANY_REJECTED, FailureCode.NOTHING_DELIVERED)
+"""Failures of runs whose dead letters show the cause."""
 _UNKNOWN_RULE = ("The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.")
 
 
@@ -128,12 +138,15 @@ def about(cause: Cause) -> SaidAndToDo:
 
 
 def command_for(cause: Cause) -> str:
-    """Return the command that shows or repairs a problem; empty for failed and missing runs."""
-    if not isinstance(cause, Unusual) or not rules.is_about_letters(cause):
+    """Return the command that shows or repairs a problem; empty if only a new run helps."""
+    if isinstance(cause, FailedRuns):
+        return _SHOWS_LETTERS if cause.failure.code in _WROTE_LETTERS else ""
+    if isinstance(cause, NoRun) or not rules.is_about_letters(cause):
         return ""
     reason = rules.reason_of(cause)
-    option = " --unconfirmed" if reason in MAY_HAVE_COUNTED else ""
-    return f"target-liveintent {'dead-letters' if reason in _ACTIONS else f'replay{option}'}"
+    if reason in _ACTIONS:
+        return _SHOWS_LETTERS
+    return f"target-liveintent replay{' --unconfirmed' if reason in MAY_HAVE_COUNTED else ''}"
 
 
 def trace_command(problem: Problem) -> str:
@@ -237,10 +250,11 @@ def cause_lines(overview: Overview, most: int) -> list[str]:
         said = " ".join(words.cause_words(cause, overview.as_of).rstrip(".").split())
         rest = words.kept_back(problem.ledger, zone)
         kept = f" Because of it, {rest}." if rest else ""
-        trace = trace_command(problem)
-        example = f"For example: {trace}" if trace else ""
-        what = " ".join(filter(None, (words.what_to_do_about(cause), example)))
-        lines.append(f"{said}{since}.{kept} {what}".strip())
+        command, trace = command_for(cause), trace_command(problem)
+        example = f" For example: {trace}" if trace else ""
+        shown = f" Command: `{command}`" if command else ""
+        what = words.what_to_do_about(cause)
+        lines.append(f"{said}{since}.{kept} {what}".rstrip() + example + shown)
     if hidden := len(overview.causes[most:]):
         lines.append(f"And {counted(hidden, 'more finding')}: report --format=json lists all.")
     return lines

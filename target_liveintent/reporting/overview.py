@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions.amounts import money_in
+from target_liveintent.conversions.amounts import money, money_in
 from target_liveintent.reporting import findings, usual_range
 from target_liveintent.reporting.history import (
     DAYS_READ,
@@ -33,7 +33,7 @@ from target_liveintent.reporting.ledger import (
 )
 from target_liveintent.reporting.rules import DECLINE, still_true, unusual_now
 from target_liveintent.reporting.usual_range import Number, share
-from target_liveintent.reporting.words import number_of_money, range_words, share_words
+from target_liveintent.reporting.words import range_words, share_words
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts, add
 from target_liveintent.settings import Settings
 from target_liveintent.store.places import ARRIVED, LEFT_OUT, PlaceRow
@@ -114,7 +114,7 @@ class Compared(msgspec.Struct, frozen=True):
 
     Attributes:
         subject: The currency; empty if the figure has no currency.
-        week_ago: The figure of the 24 hours that ended a week ago.
+        week_ago: The figure of the 24 hours that ended a week ago; None before the first day.
         is_worse: Whether a rule finds that the figure is worse than usual, and not by chance.
         days: The figure of each day; None if nothing is known of the day, or for this figure.
     """
@@ -144,8 +144,7 @@ class Compared(msgspec.Struct, frozen=True):
             return "-"
         if self.kind.is_share:
             return share_words(float(number))
-        money = self.kind.of_currency
-        return number_of_money(number, self.subject) if money else f"{number:,.0f}"
+        return money(number, self.subject) if self.kind.of_currency else f"{number:,.0f}"
 
     @property
     def usual_words(self) -> str:
@@ -263,7 +262,9 @@ class _Gathered:
         begin = (now - dt.timedelta(hours=23)).date()
         self.groups = usual_range.groups_of(self.usual, begin, today, self.comparable_from)
         self.now = _figures_until(history, rows, now)
-        self.week_ago = _figures_until(history, rows, now - dt.timedelta(days=7))
+        then = now - dt.timedelta(days=7)
+        self.week_ago = _figures_until(history, rows, then)
+        self.knows_week_ago = (self.first_day or today) <= then.date()
         self.unusual = still_true(unusual_now(history), rows)
 
     def _figures_of(self, day: dt.date, rows: Iterable[PlaceRow]) -> DayFigures:
@@ -300,7 +301,7 @@ class _Gathered:
             figure=name,
             subject=currency,
             now=of(self.now),
-            week_ago=of(self.week_ago),
+            week_ago=of(self.week_ago) if self.knows_week_ago else None,
             usual=usual_range.usual_in(self.groups, of),
             is_worse=(name, currency) in {worse_figure(item) for item in self.unusual},
             days=[of(self.known[day]) if day in self.known else None for day in self.shown],

@@ -58,6 +58,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
             "cause": _CAUSES[type(cause)],
             "words": words.cause_words(cause, overview.as_of),
             "what_to_do": words.what_to_do_about(cause),
+            "command": headline.command_for(cause),
         }
     for value, gap in zip(report["gaps"], overview.gaps, strict=True):
         value["words"] = words.advice_about(gap)

@@ -29,11 +29,7 @@ from target_liveintent.reporting.history import (
     Unusual,
     total_of,
 )
-from target_liveintent.reporting.ledger import (
-    ledger_of,
-    not_arrived_by_reason,
-    of_24_hours,
-)
+from target_liveintent.reporting.ledger import ledger_of, not_arrived_by_reason, of_24_hours
 from target_liveintent.reporting.usual_range import (
     Case,
     case_of,
@@ -146,9 +142,8 @@ def _with_value(counts: StreamCounts) -> int:
 def lost_coverage(case: Case) -> Iterator[Finding]:
     """Find columns in which far fewer conversions than usual have a value."""
     count = case.now.delivered
-    for column in [
-        name for name in COVERAGE_FIELDS if name != "both"
-    ]:  # ("both" falls with the hashes.)
+    columns = [name for name in COVERAGE_FIELDS if name != "both"]  # (It falls with the hashes.)
+    for column in columns:
         usual = case.usual(functools.partial(_share_having, column))
         having = case.now.having(column)
         if usual is None or having >= count * min(usual.middle * _FELL_RATIO, usual.low):
@@ -240,9 +235,9 @@ def unusual_in(
     known = {
         (item.rule, item.stream, item.finding.subject): item.since for item in unusual_now(history)
     }
-    arrived = ledger_of(of_24_hours(rows, now.timestamp())).arrived
+    ledger = ledger_of(of_24_hours(rows, now.timestamp()))
     recent = [other for other in (*history.runs, run) if is_recent(other.ended_at, now)]
-    unseen = max(0, arrived - total_of(recent).delivered)
+    unseen = max(0, ledger.arrived + ledger.waiting - total_of(recent).delivered)
     earlier_today = [other for other in history.runs if other.day == now.date()]
     said_today = {(item.rule, item.stream) for other in earlier_today for item in other.unusual}
     unusual = []

@@ -114,7 +114,7 @@ class Case(NamedTuple):
 
     `days` show what is usual. `weeks` has the last seven whole days, by the key 0, and the seven
     days four and eight weeks before, if they had runs. `unseen` is how many conversions of all
-    streams arrived in the 24 hours, but are in no figures, because their run was killed.
+    streams of the 24 hours are in no figures: they wait, or arrived by runs that were killed.
     """
 
     now: StreamCounts

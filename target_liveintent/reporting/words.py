@@ -8,8 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 
-from target_liveintent.conversions.amounts import counted, money_in
-from target_liveintent.conversions.coerce import DECIMALS
+from target_liveintent.conversions.amounts import counted, money, money_in
 from target_liveintent.conversions.event_model import DAY
 from target_liveintent.failures import FailureCode
 from target_liveintent.reasons import REASONS
@@ -19,7 +18,6 @@ from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.run.counts import ALL_SOURCES
 from target_liveintent.run.coverage import COVERAGE_FIELDS, HOUR
 
-_HUGE_DIGITS = 15
 _AGE_UNITS = ((DAY, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -40,15 +38,7 @@ def share_words(share: float) -> str:
 
 def amount_words(amount: float | Decimal, currency: str) -> str:
     """Return an amount with the decimals of its currency (ISO 4217): "4,168 JPY"."""
-    return f"{number_of_money(amount, currency)} {currency or 'without a currency'}"
-
-
-def number_of_money(amount: float | Decimal, currency: str) -> str:
-    """Return an amount without its currency: "12.345" in Kuwaiti dinars."""
-    value = Decimal(amount)
-    if value.adjusted() >= _HUGE_DIGITS:
-        return f"{value:.3e}"
-    return f"{value:,.{DECIMALS.get(currency, 2)}f}"
+    return f"{money(amount, currency)} {currency or 'without a currency'}"
 
 
 def amounts_words(values: Mapping[str, Decimal]) -> str:
@@ -130,7 +120,7 @@ def _slow_decline(finding: Finding) -> str:
     now, then = counted(finding.count, "conversion"), f"{finding.whole:,}"
     if finding.subject:
         now = amount_words(finding.count, finding.subject)
-        then = number_of_money(finding.whole, finding.subject)
+        then = money(finding.whole, finding.subject)
     return (
         f"the last seven days had {now}; the same days {finding.weeks} weeks earlier had {then}. If"
         " your shop sold as much as then, check what the tap no longer sends, and why records were"
@@ -139,7 +129,7 @@ def _slow_decline(finding: Finding) -> str:
 
 
 def _other_average(finding: Finding) -> str:
-    amount = functools.partial(number_of_money, currency=finding.subject)
+    amount = functools.partial(money, currency=finding.subject)
     average = amount(finding.average or 0)
     return (
         f"the average value {money_in(finding.subject)} was {average} in the last 24 hours, but"
@@ -200,7 +190,7 @@ RULE_WORDS: dict[str, Callable[[Finding], str]] = {
 }
 
 
-_NEXT_RUN = "The next scheduled run sends what waits."
+_NEXT_RUN = "The next scheduled run sends what waits; to send it now, start the pipeline by hand."
 _MELTANO_KILLED = (
     "If Meltano was killed too, it says for five minutes that the job is already running: `meltano"
     " run --force …` starts it at once."

@@ -33,6 +33,7 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.settings import Account, EventDefaults
 from target_liveintent.store.database import Database, damaged
+from target_liveintent.store.deduplication import TIME_BYTES
 from target_liveintent.store.layout import SqlRow
 
 _TEXT = {"type": ["string", "null"]}
@@ -79,6 +80,7 @@ class DeadLetter(NamedTuple):
     window_end: int | None  # The Unix time at which its event becomes too old, if it is known.
     # The Unix time at which its record was first read. None: the time of writing the letter counts.
     read_at: float | None = None
+    hash: bytes = b""  # As in the key of its event; empty if it is not known.
 
     @property
     def worth(self) -> tuple[str, Decimal] | None:
@@ -107,6 +109,13 @@ class DeadLetter(NamedTuple):
         currency, value = self.worth or (None, None)
         worth = (None if value is None else str(value), currency)
         return (*self.key, *why, *times, run, *worth, found_by, record)
+
+    @property
+    def event_key(self) -> bytes | None:
+        """The key of its event, as in the table `event`; None if it is not known."""
+        if self.window_end is None or not self.hash:
+            return None
+        return max(0, self.window_end).to_bytes(TIME_BYTES, "big") + self.hash
 
     def _text(self, name: str) -> str | None:
         value = self.record.get(name)

@@ -173,6 +173,10 @@ class Deduplicator:
         """Return the part of the recent hashes that has this hash; None if no part has it."""
         return next((recent for recent in self._recent if hashed in recent), None)
 
+    def remembers(self, hashed: bytes) -> bool:
+        """Return whether an event with this hash is one of the newest that were delivered."""
+        return self._recent_with(hashed) is not None
+
     def reserve(self, claims: Mapping[int, Claim]) -> None:
         """Note that the store has saved the reservations of batches."""
         for number, claim in claims.items():

@@ -75,12 +75,31 @@ class SqlTable:
 
         No two of these rows may have the same key.
         """
-        changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self._fixed]
-        sql = (
-            f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}}"
-            f" ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {', '.join(changes)}"
-        )
+        sql = f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}} {self._replacing}"
         return Step(sql, (), rows, list(self.columns.values()))
+
+    def put_computed(
+        self, rows: Sequence[SqlRow], further: dict[str, str], expressions: dict[str, str]
+    ) -> Step:
+        """Return the step that puts rows of which the database computes some columns.
+
+        Args:
+            rows: The rows, which have further columns at the end.
+            further: The types of these columns, by their names.
+            expressions: What a column gets in place of its value in the row, by its name. The row
+                is called `given`.
+        """
+        given = {**self.columns, **further}
+        values = [expressions.get(name, f"given.{name}") for name in self.columns]
+        into = f"INSERT INTO {self._name} ({', '.join(self.columns)})"
+        chosen = f"SELECT {', '.join(values)} FROM given WHERE true"  # noqa: S608 (names)
+        sql = f"WITH given ({', '.join(given)}) AS ({{rows}}) {into} {chosen} {self._replacing}"
+        return Step(sql, (), rows, list(given.values()))
+
+    @property
+    def _replacing(self) -> str:
+        changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self._fixed]
+        return f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {', '.join(changes)}"
 
     def add(self, rows: Sequence[SqlRow]) -> Step:
         """Return the step that inserts the rows whose keys the table does not have yet."""

@@ -34,6 +34,9 @@ NOT_SETTLED = "not_settled"
 """The reason of events that wait, or that waited until they were too old."""
 QUARTER_SECONDS = 900
 """Counts are kept by quarter of an hour: a day begins at such a time in each time zone."""
+UNCOUNTED = -QUARTER_SECONDS
+"""The time at which an event is read that counts elsewhere: no ledger has it. An event that has
+arrived and is sent once more does not arrive twice, and if its record is rejected, is not lost."""
 _KEPT_SECONDS = 400 * 86_400
 """How long counts are kept."""
 LEFT_OUT_REASONS = frozenset({"filtered", "unmapped", "deleted", "no_consent", "suppressed"})
@@ -133,11 +136,25 @@ class PlaceCounts:
         self._changed.clear()
 
 
-# Dead letters that are deleted
+# Dead letters
 
+_LETTER_EVENT = {"event_hash": "bytea", "event_key": "bytea"}
+_FIRST_READ = (
+    "CASE WHEN EXISTS (SELECT 1 FROM event WHERE event.key = given.event_key)"
+    f" THEN {UNCOUNTED} ELSE coalesce((SELECT waiting.read_at FROM waiting"
+    " WHERE waiting.hash = given.event_hash), given.first_read) END"
+)
 _PLACE_COLUMNS = ", ".join(PLACE_COUNT.columns)
 _LETTER_KEY = ", ".join(LetterKey._fields)
 _FIRST_QUARTER = f"first_read / {QUARTER_SECONDS} * {QUARTER_SECONDS}"
+
+
+def letters_step(rows: Sequence[SqlRow]) -> Step:
+    """Return the step that writes dead letters; rows end with the hash and key of the event.
+
+    The letter of an event that waits keeps the day of the event.
+    """
+    return DEAD_LETTER.put_computed(rows, _LETTER_EVENT, {"first_read": _FIRST_READ})
 
 
 def moved(letters: Sequence[LetterKey], place: str, reason: str | None = None) -> Iterator[Step]:

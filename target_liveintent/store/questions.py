@@ -8,8 +8,8 @@ from typing import NamedTuple
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.store.database import Answers
 from target_liveintent.store.deduplication import KEY_BYTES, TIME_BYTES, Claim, OtherRuns
-from target_liveintent.store.layout import DEAD_LETTER, WAITING_EVENT, SqlRow, Step
-from target_liveintent.store.waiting import Owner, WaitingEvent, waiting_events
+from target_liveintent.store.layout import DEAD_LETTER, SqlRow, Step
+from target_liveintent.store.waiting import Owner, WaitingEvent, find_waiting, waiting_events
 
 FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
@@ -56,7 +56,8 @@ class StoreAnswer(NamedTuple):
     has_letters: bool  # Whether the store has any dead letter.
     has_waiting: bool  # Whether an event waits for an outcome after its run failed.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
-    delivered: set[bytes]  # The keys of the events of the question that were delivered.
+    arrived: set[bytes]  # The keys of the events of the question that were delivered.
+    delivered: set[bytes]  # The same without those that the run must send once more.
     letters: set[LetterKey]  # Those of the question that an earlier transaction wrote.
     known: Mapping[LetterKey, KnownLetter]  # Those of the question that the store has.
     waiting: Mapping[bytes, int]  # Events of the question that wait, and when they were read.
@@ -74,6 +75,7 @@ NO_ANSWER = StoreAnswer(
     has_letters=False,
     has_waiting=False,
     reserved={},
+    arrived=set(),
     delivered=set(),
     letters=set(),
     known={},
@@ -107,7 +109,7 @@ class StoreQuestion(NamedTuple):
                 self.letters, ", ".join((*LetterKey._fields, "first_run", "first_transaction"))
             ),
             DEAD_LETTER.find(self.known, ", ".join((*LetterKey._fields, *KnownLetter._fields))),
-            WAITING_EVENT.find([(hashed,) for hashed in self.waiting], "hash, read_at"),
+            find_waiting(self.waiting),
         ]
 
     def events_step(self) -> Step:
@@ -135,6 +137,7 @@ class StoreQuestion(NamedTuple):
                 if other.run not in silent
                 for start in range(0, len(other.keys), KEY_BYTES)
             },
+            arrived={key for key, _ in events},
             delivered=self.delivered_in(events),
             letters={LetterKey(*key) for *key, run, number in letters if (run, number) != this},
             known={LetterKey(*row[:5]): KnownLetter(*row[5:]) for row in known},

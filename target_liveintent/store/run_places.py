@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.store.deduplication import TIME_BYTES, Claim, Deduplicator
 from target_liveintent.store.layout import WAITING_EVENT, SqlRow, Step
-from target_liveintent.store.places import PlaceCounts
+from target_liveintent.store.places import UNCOUNTED, PlaceCounts
 from target_liveintent.store.waiting import (
     Owner,
     WaitingEvent,
@@ -24,24 +24,31 @@ from target_liveintent.store.waiting import (
 class RunPlaces:
     """Counts the events of a run by their places, and keeps which of them wait.
 
+    `arrived` are the hashes of events that arrived before and that the run sends once more.
+
     Attributes:
         counts: The events that arrived, and the records that were left out.
         has_waiting: Whether the store may have waiting events; True until the store answers.
         reservations: The rows of the reserved batches that are not done, by their numbers.
     """
 
-    def __init__(self, owner: Owner, run: int, deduplicator: Deduplicator) -> None:
+    def __init__(
+        self, owner: Owner, run: int, deduplicator: Deduplicator, arrived: frozenset[bytes]
+    ) -> None:
         self.counts = PlaceCounts(owner, run)
         self.has_waiting = True
         self.reservations: dict[int, SqlRow] = {}
         self._owner, self._run, self._deduplicator = owner, run, deduplicator
+        self._arrived = arrived
         self._first_read: dict[bytes, float] = {}  # By hash, of events that an earlier run read.
         self._without_outcome: dict[bytes, WaitingEvent] = {}  # They wait when the run ends.
         self._settled: list[bytes] = []  # The hashes of events that do not wait any more.
+        # The hashes, reasons and times of reading of records whose events may wait.
+        self._left_out: list[tuple[bytes, str, float]] = []
 
     def __bool__(self) -> bool:
         """Return whether there is anything to write."""
-        return bool(self.counts or self._settled)
+        return bool(self.counts or self._settled or self._left_out)
 
     # Reservations
 
@@ -57,7 +64,8 @@ class RunPlaces:
                 waiting.
             now: The present Unix time.
         """
-        amounts = amounts_text(zip(claim.keys, claim.mine, strict=True), with_letters)
+        elsewhere = {*with_letters, *(claim.keys.keys() & self._arrived)}
+        amounts = amounts_text(zip(claim.keys, claim.mine, strict=True), elsewhere)
         return self._run, number, b"".join(claim.keys.values()), int(now), amounts
 
     def reserve(
@@ -68,6 +76,7 @@ class RunPlaces:
         for claim in claims:
             known = dates.keys() & claim.keys.keys()
             self._first_read |= {hashed: dates[hashed] for hashed in known}
+            self._first_read |= dict.fromkeys(claim.keys.keys() & self._arrived, UNCOUNTED)
             if self.has_waiting:
                 self._settled += self._hashes(claim.sent)
 
@@ -102,7 +111,28 @@ class RunPlaces:
         """Note that an event gets a dead letter; return when a run first read its record."""
         self._without_outcome.pop(hashed, None)
         self._settled.append(hashed)
-        return self._first_read.pop(hashed, read_at)
+        first_read = self._first_read.pop(hashed, read_at)
+        has_arrived = hashed in self._arrived or self._deduplicator.remembers(hashed)
+        return UNCOUNTED if has_arrived else first_read
+
+    def leave_out(self, reason: str, read_at: float, hashed: bytes = b"") -> None:
+        """Note a record that is not sent and gets no dead letter; maybe its event waits."""
+        if hashed and self.has_waiting:
+            self._left_out.append((hashed, reason, read_at))
+        else:
+            self.counts.leave_out(reason, read_at)
+
+    @property
+    def hashes_left_out(self) -> list[bytes]:
+        """The hashes of records that were left out, if their events may wait."""
+        return [hashed for hashed, *_ in self._left_out]
+
+    def date_left_out(self, waiting: Mapping[bytes, int]) -> None:
+        """Count these records, given when the events that wait were read, by hash."""
+        for hashed, reason, read_at in self._left_out:
+            self.counts.leave_out(reason, waiting.get(hashed, read_at))
+        self._settled += waiting
+        self._left_out.clear()
 
     def _hashes(self, conversions: Sequence[Conversion]) -> list[bytes]:
         return [key[TIME_BYTES:] for key in self._deduplicator.keys_of(conversions)]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.conversions.coerce import positive_integer
 from target_liveintent.conversions.event_model import Conversion, LetterKey, Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
@@ -33,7 +34,8 @@ from target_liveintent.store.deduplication import (
     Renewals,
 )
 from target_liveintent.store.delivered import delivered_row
-from target_liveintent.store.layout import DELIVERED, RESERVATION, WAITING_EVENT, Step
+from target_liveintent.store.layout import DELIVERED, RESERVATION, Step
+from target_liveintent.store.places import UNCOUNTED
 from target_liveintent.store.questions import (
     NO_ANSWER,
     ClaimDecision,
@@ -44,7 +46,7 @@ from target_liveintent.store.questions import (
 from target_liveintent.store.run_places import RunPlaces
 from target_liveintent.store.runs import TASK, RunOptions, RunStart, end_of_run, removal_of_run
 from target_liveintent.store.unwritten import Unwritten
-from target_liveintent.store.waiting import Owner, waiting_steps
+from target_liveintent.store.waiting import Owner, find_waiting, waiting_steps
 
 _RENEW = (
     "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
@@ -98,7 +100,9 @@ class RunStore:
         )
         self._unwritten = Unwritten()
         owner = Owner(*options.account, options.events.pixel_id or 0)
-        self._places = RunPlaces(owner, start.number, self._deduplicator)
+        again = start.newest if options.send_again else ()
+        arrived = frozenset(key[TIME_BYTES:] for key in again)
+        self._places = RunPlaces(owner, start.number, self._deduplicator, arrived)
         self._transactions = 0  # How many the run has made.
         # Whether the store may have dead letters; True until the store answers.
         self._has_letters = True
@@ -122,7 +126,8 @@ class RunStore:
         if REASONS[rejection.reason].letter:
             self._add_letter(rejection, read_at)
         elif rejection.letter is None:
-            self._places.counts.leave_out(rejection.reason, read_at)
+            hashed = self._hash_of(rejection) if self._places.has_waiting else b""
+            self._places.leave_out(rejection.reason, read_at, hashed)
         else:
             self._unwritten.drop_letter(rejection.letter, rejection.reason)
 
@@ -132,15 +137,20 @@ class RunStore:
             self._unwritten.remove_letters([rejection.letter])
         now = self._clock.time()
         letter = letter_of(rejection, options.account, options.events, options.run_id, now)
-        hashed = self._deduplicator.hash_of(
-            rejection.stream, letter.key.pixel_id, rejection.event_id
-        )
+        hashed = self._hash_of(rejection)
         first_read = self._places.settle(hashed, read_at)
-        self._unwritten.add_letter(letter._replace(read_at=first_read))
+        self._unwritten.add_letter(letter._replace(read_at=first_read, hash=hashed))
+
+    def _hash_of(self, rejection: Rejection) -> bytes:
+        """Return the hash of a record's event, as in the event's key, if the pixel is right."""
+        own = positive_integer(rejection.columns.get("pixel_id"))
+        pixel_id = self._options.events.pixel_id if own is None else own
+        usable = pixel_id if isinstance(pixel_id, int) else 0
+        return self._deduplicator.hash_of(rejection.stream, usable, rejection.event_id)
 
     def leave_out(self, reason: str) -> None:
         """Note a record that is read now, and that the map does not send."""
-        self._places.counts.leave_out(reason, self._clock.time())
+        self._places.leave_out(reason, self._clock.time())
 
     @property
     def _may_have_letters(self) -> bool:
@@ -250,7 +260,7 @@ class RunStore:
             if read_at is not None:
                 dates[letters[key]] = read_at
         dates |= {letters[key]: letter.first_read for key, letter in answer.known.items()}
-        return dates
+        return dates | {key[TIME_BYTES:]: UNCOUNTED for key in answer.arrived}
 
     def _letter_key(self, conversion: Conversion) -> LetterKey:
         own, without_pixel, *_ = keys_of(conversion, self._options.account)
@@ -400,8 +410,8 @@ class RunStore:
     def _write_all(self, more: Sequence[Step] = ()) -> None:
         """Write what is new; do the steps of `more` in the same transaction."""
         unwritten, is_late = self._unwritten, self._renewals.is_late
-        if self._places.has_waiting and unwritten.letters:
-            self._date_letters()
+        if left_out := self._places.hashes_left_out:
+            self._places.date_left_out(dict(self.database.ask(find_waiting(left_out))))
         question = self._question(letters=list(unwritten.letters))
         if is_late:
             question = question._replace(reserved=None)  # The next transaction asks.
@@ -423,23 +433,6 @@ class RunStore:
             self._check(question, decision.answer)
         if self._unwritten:  # Late letters must be deleted.
             self._write_all(more)
-
-    def _date_letters(self) -> None:
-        """Set when the record of a dead letter was first read, if its event waited in the store."""
-        letters = self._unwritten.letters
-        hashes = {
-            key: self._deduplicator.hash_of(
-                str(letter.record.get("stream")), key.pixel_id, str(letter.record.get("event_id"))
-            )
-            for key, letter in letters.items()
-        }
-        rows = self.database.ask(
-            WAITING_EVENT.find([(hashed,) for hashed in hashes.values()], "hash, read_at")
-        )
-        first_read: dict[bytes, int] = dict(rows)
-        for key, hashed in hashes.items():
-            if hashed in first_read:
-                letters[key] = letters[key]._replace(read_at=first_read[hashed])
 
     def _reserved_keys(self) -> list[bytes]:
         return [key for keys in self._deduplicator.reserved.values() for key in keys.values()]
@@ -492,6 +485,7 @@ class DryStore(RunStore):
     ) -> None:
         super().__init__(database, options, start, clock)
         self._renewals.last = math.inf  # There are no reservations.
+        self._places.has_waiting = False
 
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]

@@ -16,7 +16,7 @@ from target_liveintent.store.layout import (
     SqlRow,
     Step,
 )
-from target_liveintent.store.places import LEFT_OUT, LEFT_OUT_REASONS, LOST, moved
+from target_liveintent.store.places import LEFT_OUT, LEFT_OUT_REASONS, LOST, letters_step, moved
 
 KEPT_SECONDS = 30 * DAY
 """For this number of seconds after an event has expired, its key stays: the clock may be wrong."""
@@ -115,9 +115,12 @@ class Unwritten:
             self._end_reservations(run),
             *self._moves(),
             DEAD_LETTER.remove([*self._deleted]),
-            DEAD_LETTER.put(
+            letters_step(
                 [
-                    (*letter.row(run, now), run_pixel_id, _read_at(letter, now), run, transaction)
+                    (
+                        *(*letter.row(run, now), run_pixel_id, _read_at(letter, now)),
+                        *(run, transaction, letter.hash, letter.event_key),
+                    )
                     for letter in self.letters.values()
                 ]
             ),

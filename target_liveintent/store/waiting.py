@@ -84,6 +84,11 @@ def waiting_events(keys: bytes, read_at: int, amounts: str) -> Iterator[WaitingE
             yield WaitingEvent(key[TIME_BYTES:], key, read_at, value or None, currency or None)
 
 
+def find_waiting(hashes: Iterable[bytes]) -> Step:
+    """Return the step that reads the hash and the time of reading of events that wait."""
+    return WAITING_EVENT.find([(hashed,) for hashed in hashes], "hash, read_at")
+
+
 def waiting_steps(events: Sequence[tuple[Owner, WaitingEvent]]) -> list[Step]:
     """Return the steps that note that events of some owners wait, unless these were delivered."""
     if not events:

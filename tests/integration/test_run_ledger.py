@@ -1,138 +1,268 @@
-"""Where events are: the JSON, the text, the page, the log and the metrics agree with the store."""
+"""Where events are, after runs of all kinds: all that reports say agrees with SQL over the store.
 
-import json
-import re
+`Pipeline.run` compares the log and the metrics, and `Pipeline.places` the JSON, the text, the page
+and `dead-letters`.
+"""
+
+import datetime as dt
+import itertools
+import time
+from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-from faulty_server import FaultyServer, Reply, refusing
-from integration_support import (
-    OFTEN,
-    WITH_ID,
-    Launcher,
-    Running,
-    numbered,
-    order,
-    orders,
-    schema,
-    state,
-    wait_until,
-)
+import pytest
+from faulty_server import FaultyServer, Reply, in_turn, refusing
+from integration_support import DAY, WITH_ID, Launcher, order, schema, state, wait_until
+from ledger_truth import ZONE, Pipeline, Truth
 from store_tables import ask
 
 SCHEMA = schema(columns=WITH_ID)
-WORDS = ("arrived", "waits", "can be replayed", "lost", "left out")
-PLACES = ("arrived", "waiting", "replayable", "lost", "left_out")
-Counts = tuple[int, int, int, int, int]
+SHORT_LEASE = {
+    "target_liveintent.store.deduplication:LAPSE_SECONDS": 0.6,
+    "target_liveintent.store.run_store:LAPSE_SECONDS": 0.6,
+    "target_liveintent.store.deduplication:SURE_SECONDS": 0.4,
+    "target_liveintent.store.deduplication:_RENEWED_AFTER_SECONDS": 0.1,
+}
+"""Constants of a run whose reservations expire soon after it is killed."""
+
+pytestmark = pytest.mark.usefixtures("_keep_logging")
 
 
-def places(target: Launcher, **settings: Any) -> Counts:
-    """Return where the events are, as all reports say it."""
-    report = json.loads(target.ask("report", "--format=json", **settings).stdout)
-    ledger = report["ledger"]
-    counts = tuple(ledger[place] for place in PLACES)
-    assert ledger["read"] == sum(counts)
-    assert sum(day["ledger"]["read"] for day in report["days"]) == sum(counts)
-    said = " + ".join(f"{word} {n}" for word, n in zip(WORDS, counts, strict=True))
-    text = target.ask("report", "--format=text", **settings).stdout
-    assert f"In the last 24 hours: read {sum(counts)} = {said}" in text
-    assert f"read {sum(counts)} = {said}" in target.ask("dead-letters", **settings).stdout
-    assert target.ask("report", "page.html", **settings).code == 0
-    html = (target.folder / "page.html").read_text()
-    (target.folder / "page.html").unlink()
-    row = re.findall(r'<li class="\w+"><b>([\d,]+)</b> ([a-z ]+)', html)
-    assert [(word, int(n)) for n, word in row] == [
-        ("read", sum(counts)),
-        *zip(WORDS, counts, strict=True),
+@pytest.fixture
+def shop(to_server: Launcher, store: Path | str) -> Pipeline:
+    """Return a pipeline with an empty store."""
+    return Pipeline(to_server, store)
+
+
+def accept(_: Any) -> Reply:
+    return Reply()
+
+
+def orders(shop: Pipeline, names: str, **columns: Any) -> list[Any]:
+    """Return orders of an hour before the clock of a shop; the IDs are the words of `names`."""
+    given: dict[str, Any] = {"event_time": int(shop.now) - 3_600, **columns}
+    return [order(name, event_id=name, **given) for name in names.split()]
+
+
+def mixed(shop: Pipeline) -> list[Any]:
+    """Return ten orders in two currencies, and one each that is refused, or cannot be sent."""
+    return [
+        SCHEMA,
+        *orders(shop, "a b c d e f g"),
+        *orders(shop, "h i j", currency="JPY", value=4_168),
+        *orders(shop, "refused", currency="KWD", value="12.345"),
+        *orders(shop, "guest", email=None),
+        *orders(shop, "old", event_time=int(shop.now) - 9 * DAY),
+        *orders(shop, "broken", event_time="soon"),
+        state(1),
     ]
-    by_reason = report["reasons"].values()
-    assert sum(one["replayable"] + one["lost"] for one in by_reason) == counts[2] + counts[3]
-    return counts
 
 
-def values(target: Launcher) -> dict[str, dict[str, Decimal]]:
-    ledger = json.loads(target.ask("report", "--format=json").stdout)["ledger"]
-    sums = ledger["values"].items()
-    return {place: {c: Decimal(text) for c, text in one.items()} for place, one in sums if one}
+LETTERS = {"replayable": 2, "lost": 2}
+"""What becomes of the last four of them."""
 
 
-def letters(target: Launcher) -> int:
-    ((count,),) = ask(target.store, "SELECT count(*) FROM dead_letter")
-    return int(count)
-
-
-def test_a_replay(to_server: Launcher, server: FaultyServer) -> None:
-    """What it delivers has arrived, on the day of its run, and is missing no more."""
-    server.answer = refusing("order-1", "order-2", "order-3")
-    messages = [*numbered(10), order(98, email=None), order(99, event_time=10**9)]
-    run = to_server.run(SCHEMA, *messages, state(1))
-    assert places(to_server) == (7, 0, 3, 2, 0)
-    assert "in the last 24 hours: read 12 = arrived 7 + waits 0" in run.log
-    gauge = (to_server.folder / "run-0.prom").read_text()
-    for place, number in zip(PLACES, (7, 0, 3, 2, 0), strict=True):
-        assert f'target_liveintent_ledger{{place="{place}"}} {number}.0\n' in gauge
-    server.answer = refusing("order-3")
-    to_server.ask("replay")
-    assert places(to_server) == (9, 0, 1, 2, 0)
-    assert letters(to_server) == 2  # The replay has dropped what is too old.
-    assert values(to_server) == {
-        "arrived": {"USD": Decimal("112.5")},
-        "replayable": {"USD": Decimal("12.5")},
-        "lost": {"USD": Decimal(25)},
+def check_arrived(shop: Pipeline, server: FaultyServer) -> None:
+    """Check that as many events, and as much, arrived as the API has got, each once."""
+    pixels = {
+        event["eventId"]: event
+        for request in server.requests
+        for event in request.events
+        if request.reply.status == 204 and event["pixelId"] == shop.pixel_id
     }
-    to_server.ask("dead-letters", "--delete", "no_identity", "--delete", "refused_by_api")
-    assert letters(to_server) == 0
-    assert places(to_server) == (9, 0, 0, 3, 0)
-    assert to_server.ask("health").code == 0
+    values: dict[str, Decimal] = {}
+    for event in pixels.values():
+        purchase = event.get("purchaseData", {})
+        if (currency := purchase.get("currency")) is not None:
+            known = values.get(currency, Decimal(0))
+            values[currency] = known + Decimal(str(purchase["value"]))
+    found = Truth(shop.store, shop.pixel_id, shop.now).all
+    assert found.counts["arrived"] == len(pixels)
+    assert found.values["arrived"] == values
 
 
-def test_failed_runs(to_server: Launcher, server: FaultyServer) -> None:
-    """What two of them read waits once, and the next good run delivers it."""
+def test_before_the_first_run(shop: Pipeline) -> None:
+    """The commands know nothing."""
+    if isinstance(shop.store, Path):
+        assert shop.places() == {}
+
+
+def test_a_first_run_and_a_replay(shop: Pipeline, server: FaultyServer) -> None:
+    """A letter that a replay delivers has arrived; a second run changes nothing."""
+    server.answer = refusing("refused")
+    shop.run(*mixed(shop), stream_maps={"orders": {"__filter__": "event_id != 'a'"}})
+    assert shop.places() == {"arrived": 9, "left_out": 1, **LETTERS}
+    server.answer = accept
+    shop.ask("replay")
+    again = {"arrived": 10, "left_out": 1, "replayable": 1, "lost": 2}
+    assert shop.places() == again
+    # (An event whose letter is gone, such as `old`, would count again.)
+    shop.run(*(one for one in mixed(shop) if one.get("record", {}).get("event_id") != "old"))
+    assert shop.places() == {**again, "arrived": 11}  # `a` is new.
+    check_arrived(shop, server)
+    shop.ask("dead-letters", "--delete=invalid_event_time", "--delete=no_identity")
+    deleted = {"arrived": 11, "left_out": 1, "lost": 3}
+    assert shop.places() == deleted
+    shop.ask("forget", given=b"buyera@example.com\nbuyerguest@example.com\n")
+    assert shop.places() == deleted
+
+
+def test_an_event_that_comes_again(shop: Pipeline, server: FaultyServer) -> None:
+    """It stays where it is: sent again, rejected later, or left out after it waited."""
+    shop.run(SCHEMA, *orders(shop, "a b c"), state(1))
+    server.answer = refusing("b")
+    shop.run(SCHEMA, *orders(shop, "a b"), options=["--send-again"])
+    assert len([name for name in server.accepted if name == "a"]) == 2
+    shop.run(SCHEMA, *orders(shop, "c", email=None), *orders(shop, "d"), state(2))
+    assert shop.places() == {"arrived": 4}
+    assert len(ask(shop.store, "SELECT 1 FROM dead_letter")) == 2
     server.answer = lambda _: Reply(401)
-    for _ in range(2):
-        failed = to_server.run(SCHEMA, *numbered(6), state(1))
-        assert failed.code == 1
-    assert places(to_server) == (0, 6, 0, 0, 0)
-    health = to_server.ask("health")
-    assert health.code == 3
-    assert "Because of it, 6 wait until " in health.stdout
-    report = json.loads(to_server.ask("report", "--format=json").stdout)
-    (cause,) = report["causes"]
-    assert (cause["cause"], cause["ledger"]["waiting"]) == ("failed", 6)
-    assert cause["until"] == report["ledger"]["until"]
-    server.answer = lambda _: Reply()
-    to_server.run(SCHEMA, *numbered(6), state(1))
-    assert places(to_server) == (6, 0, 0, 0, 0)
-    assert to_server.ask("health").code == 0
+    shop.run(SCHEMA, *orders(shop, "e f g"), state(3), code=1)
+    server.answer = accept
+    shop.run(SCHEMA, *orders(shop, "e", consent=False), *orders(shop, "f"), state(3))
+    assert shop.places() == {"arrived": 5, "left_out": 1, "waiting": 1}
 
 
-def test_a_killed_run(to_server: Launcher, server: FaultyServer) -> None:
-    """What it delivered has arrived, and counts once when the run is repeated."""
-    killed: Running = to_server.start(batch_size_rows=2, constants=OFTEN)
-    killed.send(SCHEMA, *numbered(4), state(1))
-    wait_until(lambda: killed.states, "a STATE")
-    killed.kill()
-    assert places(to_server)[0] == 4
-    to_server.run(SCHEMA, *numbered(10), state(1))
-    assert len({name for request in server.requests for name in request.processed}) == 10
-    assert places(to_server) == (10, 0, 0, 0, 0)
+def test_a_canary(shop: Pipeline) -> None:
+    """What its limit leaves for the next run counts nowhere."""
+    messages = [SCHEMA, *orders(shop, "a b c d"), *orders(shop, "e", consent=False), state(1)]
+    shop.run(*messages, limit=2)
+    assert shop.places() == {"arrived": 2}
+    shop.run(*messages)
+    assert shop.places() == {"arrived": 4, "left_out": 1}
 
 
-def test_what_is_left_out(to_server: Launcher) -> None:
-    """It is not missing; what was sent before, or is over a limit, counts nowhere."""
-    maps = {"orders": {"__filter__": "id != 3"}}
-    consent = [order(n, consent=n != 4) for n in range(6)]
-    messages = [schema(columns=("id", "event_time", "email", "value", "currency", "consent"))]
-    canary = to_server.run(*messages, *consent, stream_maps=maps, limit=2)
-    assert canary.code == 0
-    assert places(to_server) == (2, 0, 0, 0, 0)
-    to_server.run(*messages, *consent, stream_maps=maps)
-    assert places(to_server) == (4, 0, 0, 0, 2)
+def test_failed_runs_and_an_outage(shop: Pipeline, server: FaultyServer) -> None:
+    """What a failed run had read waits, once however many runs fail, and then arrives."""
+    for answer in (Reply(401), Reply(401), Reply(503)):
+        server.answer = in_turn(then=answer)
+        shop.run(*mixed(shop), max_retry_seconds=1, code=1)
+        assert shop.places() == {"waiting": 11, "replayable": 1, "lost": 2}
+    health = shop.target.ask("health", store=str(shop.store))
+    assert (health.code, "Because of it, 11 wait until " in health.stdout) == (3, True)
+    server.answer = refusing("refused")
+    shop.run(*mixed(shop))
+    assert shop.places() == {"arrived": 10, **LETTERS}
+    check_arrived(shop, server)
+    assert shop.target.ask("health", store=str(shop.store)).code == 0
 
 
-def test_two_pixels(to_server: Launcher) -> None:
-    """Each has a ledger of its own."""
-    to_server.run(schema(), *orders(3))
-    to_server.run(schema(), *orders(5), order(9, email=None), pixel_id=4712)
-    assert places(to_server) == (3, 0, 0, 0, 0)
-    assert places(to_server, pixel_id=4712) == (5, 0, 0, 1, 0)
+def test_a_run_that_is_killed(shop: Pipeline, server: FaultyServer) -> None:
+    """What it had confirmed has arrived, what it had reserved waits, and the next run sends it."""
+    numbers = itertools.count()
+    server.answer = lambda _: Reply(held=next(numbers) >= 20)
+    messages = [SCHEMA, *orders(shop, " ".join(map(str, range(400)))), state(1)]
+    run = shop.target.start(batch_size_rows=10, constants=SHORT_LEASE, store=str(shop.store))
+    run.send(*messages)
+    wait_until(lambda: len(server.accepted) >= 200, "twenty answers")
+    wait_until(lambda: ask(shop.store, "SELECT 1 FROM event"), "an outcome in the store")
+    run.kill()
+    wait_until(
+        lambda: not ask(shop.store, f"SELECT 1 FROM run WHERE alive_until >= {time.time()}"),  # noqa: S608
+        "the end of its lease",
+    )
+    places = shop.places()
+    ((confirmed,),) = ask(shop.store, "SELECT count(*) FROM event")
+    assert places["arrived"] == confirmed > 0
+    assert places["waiting"] > 0
+    server.release()
+    server.answer = accept
+    shop.run(*messages, constants=SHORT_LEASE)
+    assert shop.places() == {"arrived": 400}
+    check_arrived(shop, server)
+
+
+def test_two_accounts(shop: Pipeline, server: FaultyServer) -> None:
+    """Two pixels share a store: each has its own places."""
+    other = Pipeline(shop.target, shop.store, pixel_id=7)
+    server.answer = refusing("refused")
+    shop.run(*mixed(shop))
+    other.run(SCHEMA, *orders(other, "a k"), *orders(other, "guest", email=None), state(1))
+    assert shop.places() == {"arrived": 10, **LETTERS}
+    assert other.places() == {"arrived": 2, "lost": 1}
+    for one in (shop, other):
+        check_arrived(one, server)
+
+
+def _first_of_a_month(now: dt.datetime) -> dt.datetime:
+    first = now.replace(day=1)
+    return first if now - first > dt.timedelta(days=2) else (first - dt.timedelta(2)).replace(day=1)
+
+
+@pytest.mark.parametrize(
+    "day",
+    [_first_of_a_month, lambda now: now - dt.timedelta(days=1)],
+    ids=["first of a month", "any day"],
+)
+def test_the_hour_after_midnight(
+    shop: Pipeline, server: FaultyServer, day: Callable[[dt.datetime], dt.datetime]
+) -> None:
+    """An event is of the day on which it was first read, in the zone, whenever it arrives."""
+    after = day(dt.datetime.now(ZONE)).replace(hour=0, minute=20)
+    before = after - dt.timedelta(minutes=50)
+    shop.ahead = before.timestamp() - time.time()
+    shop.run(SCHEMA, *orders(shop, "a b"), *orders(shop, "c", email=None), state(1))
+    server.answer = lambda _: Reply(401)
+    shop.run(SCHEMA, *orders(shop, "d e f"), state(2), code=1)
+    shop.ahead += 50 * 60
+    assert shop.places() == {"arrived": 2, "waiting": 3, "lost": 1}
+    server.answer = refusing("f", "h")
+    shop.run(SCHEMA, *orders(shop, "d e f", event_time=int(shop.now) - 6_600), *orders(shop, "g h"))
+    assert shop.places() == {"arrived": 5, "replayable": 2, "lost": 1}
+    truth = Truth(shop.store, shop.pixel_id, shop.now)
+    assert truth.on(after.date()).counts == {**truth.on(after.date()).counts, "arrived": 1}
+    assert truth.on(before.date()).counts["arrived"] == 4
+
+
+def test_a_usual_week(shop: Pipeline, server: FaultyServer) -> None:
+    """Two or three runs a day, of which one fails; dead letters, a replay and a deletion."""
+    refused = [f"{day}-refused" for day in range(7)]
+    server.answer = refusing(*refused)
+    expected: list[dict[str, int]] = []
+    for day in range(6, -1, -1):
+        for hour in (5, 1):
+            shop.ahead = -DAY * day - 3_600 * hour
+            names = " ".join(f"{day}-{hour}-{number}" for number in range(5))
+            bought = [
+                *orders(shop, names, currency="EUR", value="49.90"),
+                *orders(shop, f"{day}-{hour}-x {day}-{hour}-y", currency="JPY", value=4_168),
+                *orders(shop, f"{day}-{hour}-free", value=None, currency=None),
+                *orders(shop, f"{day}-{hour}-no", consent=False),
+            ]
+            if hour == 1:
+                bought += orders(shop, f"{day}-refused", currency="EUR", value=10)
+                bought += orders(shop, f"{day}-guest", email=None, currency="EUR", value=20)
+            if (day, hour) == (4, 5):
+                server.answer, answer = lambda _: Reply(401), server.answer
+                shop.run(SCHEMA, *bought, state(day), code=1)
+                assert shop.places()["waiting"] == 8
+                server.answer, late = answer, bought
+            elif (day, hour) == (4, 1):
+                shop.run(SCHEMA, *late, *bought, state(day))
+            else:
+                shop.run(SCHEMA, *bought, state(day))
+        if day == 3:
+            server.answer = accept
+            shop.ask("replay")
+        if day == 2:
+            shop.ask("dead-letters", "--delete=no_identity")
+        expected.append(shop.places())
+    usual = {"arrived": 16, "replayable": 1, "lost": 1, "left_out": 2}
+    replayed = {"arrived": 17, "lost": 1, "left_out": 2}
+    failed = {**usual, "left_out": 3}  # A record without consent was read again.
+    assert expected == [usual, usual, failed, *[replayed] * 4]
+    check_arrived(shop, server)
+    shop.ahead = 0.0
+    shop.places()
+    week = Truth(shop.store, shop.pixel_id, shop.now).all
+    assert week.counts == {
+        "arrived": 7 * 17,
+        "waiting": 0,
+        "replayable": 0,
+        "lost": 7,
+        "left_out": 7 * 2 + 1,
+    }
+    assert week.values["lost"] == {"EUR": 140}
+    assert week.money("arrived") == ["3,563.00 EUR", "116,704 JPY"]

@@ -398,7 +398,7 @@ class SimulatedDatabase(SqliteStore):
 
 def _writes(steps: Sequence[Step], table: str) -> bool:
     """Return whether a transaction inserts the new rows of a table, even if there are no rows."""
-    return any(step.sql.startswith(f"INSERT INTO {table} ") for step in steps)
+    return any(f"INSERT INTO {table} " in step.sql for step in steps)
 
 
 class WatchedStore:

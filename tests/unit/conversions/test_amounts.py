@@ -57,7 +57,7 @@ def test_figures() -> None:
         CurrencyFigures("", 1, *[Decimal(5)] * 3, 0),
         CurrencyFigures("EUR", 1, *[Decimal("7.25")] * 3, 0),
     ]
-    ends = "lowest value -3.00, highest value 10,000"
+    ends = "lowest value -3.00, highest value 10,000.00"
     assert [one.words for one in found if one.currency] == [
         f"6 conversions in USD, average value 1,666.58, {ends}, 1 of them below zero",
         "1 conversion in EUR, average value 7.25, lowest value 7.25, highest value 7.25",
@@ -105,14 +105,26 @@ def test_many_currencies() -> None:
         pytest.param([0, 0], "0.00", id="zeros"),
         pytest.param([Decimal("1E-999999999"), 2], "1.00", id="a number close to zero"),
         pytest.param(["9999.994"], "9,999.99", id="commas from a thousand on"),
-        pytest.param(["-123456789012345.6"], "-123,456,789,012,346", id="a negative value"),
+        pytest.param(["-1234567890123.6"], "-1,234,567,890,123.60", id="a negative value"),
         pytest.param([10**15], "1.000e+15", id="so many digits"),
     ],
 )
 def test_averages(values: list[Any], average: str) -> None:
     """Numbers of all types are added without loss; none is too large or too small for words."""
     (found,) = currency_figures(amounts(*of("USD", *values)))
-    assert money(found.average_value) == average
+    assert money(found.average_value, "USD") == average
+
+
+@pytest.mark.parametrize(
+    ("currency", "value", "words"),
+    [("JPY", 4168, "4,168"), ("KWD", "12.3450", "12.345"), ("EUR", 12_000, "12,000.00")],
+    ids=["no decimals", "three decimals", "two decimals"],
+)
+def test_decimals_of_a_currency(currency: str, value: Any, words: str) -> None:
+    """The log and `explain` show as many as ISO 4217 says."""
+    (found,) = currency_figures(amounts(*of(currency, value)))
+    said = ", ".join(f"{which} value {words}" for which in ("average", "lowest", "highest"))
+    assert found.words == f"1 conversion in {currency}, {said}"
 
 
 def test_usual_amounts_are_added_up_quickly(monkeypatch: pytest.MonkeyPatch) -> None:

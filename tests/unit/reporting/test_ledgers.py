@@ -343,14 +343,33 @@ def test_what_failed_runs_left_waits() -> None:
     assert headline_of(failed_twice(first=True)).status == "bad"
 
 
+@pytest.mark.parametrize(
+    ("waiting", "rules"), [(0, ["conversions"]), (90, [])], ids=["nothing waits", "all waits"]
+)
+def test_what_waits_is_not_missing(waiting: int, rules: list[str]) -> None:
+    """A failed run is one problem, and not also that hardly anything arrived."""
+    last = run(at(0), ending=DENIED, streams={"orders": shop(0)})
+    rows = [row(at(0), WAITING, waiting, days=6)] if waiting else []
+    assert [one.rule for one in unusual_after(history(DAILY), last, rows)] == rules
+
+
+def test_dead_letters_for_other_reasons_are_no_part_of_a_cause() -> None:
+    """What a replay cannot send is not because of the setting that was wrong."""
+    last = run(at(0), unusual=[MANY], streams={"orders": shop(not_sent={"invalid_source": 33})})
+    lost = row(at(0), LOST, 5, 90, reason="no_identity")
+    (problem,) = overview([*DAILY, last], rows=[*usual(), letters(33), lost]).causes
+    assert (problem.ledger.read, problem.ledger.lost) == (33, 0)
+    assert problem.ledger.values["replayable"] == {"JPY": 831 * 33}
+
+
 def test_each_cause_has_its_own_end() -> None:
-    """Letters that can be replayed do not shorten the time of what waits, but in the JSON."""
+    """Letters that can be replayed do not shorten the time of what waits."""
     runs = [*DAILY, run(at(0), ending=DENIED, streams={})]
     rows = [row(at(0), WAITING, 4, days=6), row(at(0), REPLAYABLE, reason="api_error", days=2)]
     found = overview(runs, rows=[*usual(0), *rows])
     assert "Because of it, 4 wait until 26 May, 12:05." in cause_lines(found, 1)[0]
     assert headline_of(found).to_do.endswith("until 26 May, 12:05.")
-    assert found.causes[0].until == (at(0) + dt.timedelta(days=2)).astimezone(UTC)
+    assert found.causes[0].until == (at(0) + dt.timedelta(days=6)).astimezone(UTC)
 
 
 def test_until_when_dead_letters_can_be_replayed() -> None:

@@ -151,7 +151,9 @@ def test_a_week_ago() -> None:
     figure = found.figure("conversions")
     assert (figure.now, figure.week_ago, change_in_a_week(figure)) == (100, 70, "+43 %")
     assert change_in_a_week(found.figure("both_hashes")) == "+0 points"
-    assert change_in_a_week(overview(daily(0)).figure("conversions")) == "-"
+    for days, before in ((0, None), (6, None), (7, 100)):  # Nobody knows what was before.
+        figure = overview(daily(days)).figure("conversions")
+        assert (figure.week_ago, change_in_a_week(figure) == "-") == (before, before is None)
 
 
 def test_reasons_of_thirty_days_and_three_months() -> None:

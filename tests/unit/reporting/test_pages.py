@@ -23,9 +23,12 @@ from reporting_support import (
     at,
     check_page,
     daily,
+    failed,
     overview,
     readable,
     reporter,
+    row,
+    rows_of,
     run,
     shop,
 )
@@ -36,7 +39,7 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.headline import health_line
 from target_liveintent.reporting.history import Ending, Finding, Range, RunRecord, Unusual
-from target_liveintent.reporting.overview import with_examples
+from target_liveintent.reporting.overview import Overview, with_examples
 from target_liveintent.reporting.page import (
     as_json,
     as_lines,
@@ -47,19 +50,29 @@ from target_liveintent.reporting.page import (
 )
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import StreamCounts
+from target_liveintent.store.places import NOT_SETTLED, WAITING, PlaceRow
 
 NOTHING = {"streams": {"orders": shop(0)}}
+UNSETTLED = {hour: {"orders": StreamCounts(read)} for hour, read in ((9, 70), (10, 74))}
+"""What two failed runs of today read; the second one reads the records of the first one again."""
 CHANGED = {"version": "target-liveintent 2", "settings": {**NAMES, "presets": "ba9876543210"}}
 """What a run has after a change of the version and of a setting."""
 HOUR = dt.timedelta(hours=1)
 
 
 class Situation(NamedTuple):
-    """Runs, how old the last one may be, and what is not well then."""
+    """Runs, what is not well then, how old the last one may be, and what waits."""
 
     runs: list[RunRecord]
     causes: str = ""
     max_age: dt.timedelta | None = None
+    waiting: tuple[PlaceRow, ...] = ()
+
+    @property
+    def overview(self) -> Overview:
+        """The overview of the situation."""
+        rows = [*rows_of(self.runs), *self.waiting]
+        return overview(self.runs, max_age=self.max_age, rows=rows)
 
 
 def after(days: int, *last: RunRecord, **usual: Any) -> list[RunRecord]:
@@ -108,9 +121,9 @@ def everything_is_wrong() -> list[RunRecord]:
     found = [Unusual(rule, "orders", FINDINGS[rule], at(0, 9)) for rule in RULES]
     bad = [one for one in daily(10, 1, streams=streams, **CHANGED) if one.day != at(4).date()]
     by_hand = run(at(4), "replay", streams={"orders": shop(70)}, **CHANGED)
-    failed = [today(hour, streams, ending=DENIED, **CHANGED, unusual=found) for hour in (9, 10)]
+    ended = [today(hour, streams, ending=DENIED, **CHANGED, unusual=found) for hour in (9, 10)]
     usual = daily(30, 11, streams={"orders": shop(), "visits": shop(7)})
-    return [*usual, *bad, by_hand, *failed]
+    return [*usual, *bad, by_hand, *ended]
 
 
 CURRENCIES = {
@@ -151,7 +164,12 @@ SITUATIONS: dict[str, Situation] = {
     "no run for too long": Situation(daily(40, 2), "no_run", 3 * HOUR),
     "stopped": Situation(after(40, today(13, ROUNDED, ending=STOPPED_BY_SIGNAL))),
     "failed": Situation(
-        after(40, today(9, ending=DENIED, **NOTHING), today(10, ending=DENIED, **NOTHING)), "failed"
+        after(40, *(today(hour, UNSETTLED[hour], ending=DENIED) for hour in (9, 10))),
+        "failed",
+        waiting=(
+            row(at(0, 9), WAITING, 70, "3500", days=6.5, reason=NOT_SETTLED),
+            row(at(0, 10), WAITING, 4, "3324", "JPY", days=6, reason=NOT_SETTLED),
+        ),
     ),
     "failed once, long ago": Situation([*daily(40, 9), run(at(8), ending=DOWN)], "failed no_run"),
     "another loader failed": Situation(
@@ -185,9 +203,9 @@ DETAILED = ("all is usual", "no history", "the first run", "everything is wrong"
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
     """The text has at most twelve lines, of which each is one line; the page is whole."""
-    runs, causes, max_age = SITUATIONS[name]
-    found = overview(runs, max_age=max_age)
-    assert [cause["cause"] for cause in as_json(found)["causes"]] == causes.split()
+    found = SITUATIONS[name].overview
+    causes = SITUATIONS[name].causes.split()
+    assert [cause["cause"] for cause in as_json(found)["causes"]] == causes
     lines = as_lines(found)
     assert 3 <= len(lines) <= 12
     assert not [line for line in lines if "\n" in line or not line.strip()]
@@ -237,6 +255,40 @@ def test_a_cause_about_dead_letters_has_an_example() -> None:
         assert "liveintent trace" not in readable(page(found)) + health_line(found)
     without = with_examples(overview(SITUATIONS["many not sent"].runs), {}.get)
     assert "liveintent trace" not in readable(page(without)) + health_line(without)
+
+
+def failing(code: FailureCode) -> list[RunRecord]:
+    """Return usual days, and a run of today that failed."""
+    facts = {"requests": 9, "count": 9, "records": 9, "percent": 5, "most": 9}
+    return after(40, today(9, ending=failed(code, reason="no_identity", **facts), **NOTHING))
+
+
+LETTERS_COMMAND = "target-liveintent dead-letters"
+COMMANDS: dict[str, tuple[list[RunRecord], str]] = {
+    "the token is wrong": (failing(FailureCode.ACCESS_DENIED), ""),
+    "too many rejected": (failing(FailureCode.TOO_MANY_REJECTED), LETTERS_COMMAND),
+    "all rejected": (failing(FailureCode.NOTHING_DELIVERED), LETTERS_COMMAND),
+    "all refused": (failing(FailureCode.ALL_REFUSED), ""),
+    "no run": (daily(40, 3), ""),
+    "a setting was wrong": (SITUATIONS["many not sent"].runs, "target-liveintent replay"),
+    "fewer conversions": (SITUATIONS["unusual: conversions"].runs, ""),
+}
+"""Runs after which something is wrong, and the command that shows or repairs it."""
+
+
+@pytest.mark.parametrize(("runs", "command"), COMMANDS.values(), ids=COMMANDS)
+def test_the_command_of_a_cause(runs: list[RunRecord], command: str) -> None:
+    """The JSON, the text and the page have it; without one, they say what helps."""
+    found = overview(runs)
+    (cause,) = as_json(found)["causes"]
+    assert cause["command"] == command
+    assert f"Command: `{command}`" in "\n".join(as_lines(found)) or not command
+    (row,) = re.findall('(?s)<section id="causes">.*?</section>', page(found))
+    assert re.findall("<code>(target-liveintent[^<]*)</code>", row) == (
+        [command] if command else []
+    )
+    if cause["cause"] == "failed":
+        assert "to send it now, start the pipeline by hand" in cause["what_to_do"]
 
 
 def test_names_are_text(tmp_path: Path) -> None:

@@ -21,6 +21,12 @@ CUT_OFF = """[...document.querySelectorAll("th, td, figure, li, p, b")].filter(p
 SCROLLED = """[...document.querySelectorAll(".scroll")].filter(
   part => part.checkVisibility() && part.scrollWidth > part.clientWidth
 ).map(part => part.innerText)"""
+BROKEN_NUMBERS = r"""[...document.querySelectorAll("td")].filter(part => {
+  const range = document.createRange();
+  range.selectNodeContents(part);
+  const tops = new Set([...range.getClientRects()].map(line => Math.round(line.top)));
+  return part.checkVisibility() && tops.size > 1 && /^[\d,.]+$/.test(part.innerText);
+}).map(part => part.innerText)"""
 EMPTY_CHARTS = """[...document.querySelectorAll("svg")].filter(chart => {
   const box = chart.getBoundingClientRect();
   const isHidden = !chart.checkVisibility();
@@ -78,13 +84,14 @@ def test_nothing_is_cut_off(
     path.write_text(text_of(name), encoding="utf-8")
     with open_page(path.as_uri(), width=width, color_scheme=scheme) as shown:
         shown.evaluate("document.getElementById('engineer').open = true")
-        assert [shown.evaluate(script) for script in (CUT_OFF, SCROLLED)] == [[], []]
+        scripts = (CUT_OFF, SCROLLED, BROKEN_NUMBERS)
+        assert [shown.evaluate(script) for script in scripts] == [[], [], []]
         assert shown.evaluate(EMPTY_CHARTS) == 0
         assert overflow(shown) == 0
         assert faint(shown) == []
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 768, 1280])
 def test_the_first_screen(open_page: OpenPage, tmp_path: Path, width: int) -> None:
     """It has what arrived, what to do, and the sum; in a large window, the sum is one row."""
     path = tmp_path / "page.html"

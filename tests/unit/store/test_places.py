@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fakes import NOW, FakeClock
-from store_support import MD5, Stores, claim, event, events, rejection, send
+from store_support import LATER, MD5, Stores, claim, event, events, rejection, send
 
 from target_liveintent.conversions.event_model import DAY, LetterKey
 from target_liveintent.store.deletion import delete_expired, delete_letters, forget_people
@@ -99,6 +99,123 @@ def test_a_letter_of_the_same_transaction_keeps_its_day(stores: Stores) -> None:
     store.reject(letter("1"), NOW)
     send(store, 0, event("1"), read_at=NOW + DAY)
     assert places(stores, NOW + DAY) == {(0, "arrived", ""): (1, "12.50")}
+
+
+ARRIVED_ONCE = {(0, "arrived", ""): (1, "12.50")}
+
+
+@pytest.mark.parametrize("then", ["delivered again", "rejected again", "left without an outcome"])
+@pytest.mark.parametrize("is_new", [True, False], ids=["one of the newest", "older"])
+def test_send_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, *, then: str, is_new: bool
+) -> None:
+    """An event that has arrived stays where it is, whatever becomes of it the second time.
+
+    It is known by its key, or by its ID alone if it is one of the newest.
+    """
+    once_more = event("1", expires_at=LATER + 60) if is_new else event("1")
+    before = stores(FakeClock())
+    send(before, 0, event("1"))
+    if not is_new:
+        monkeypatch.setattr("target_liveintent.store.deduplication.RECENT", 1)
+        send(before, 1, event("2", expires_at=LATER + 60))
+    again = stores(FakeClock(NOW + DAY), send_again=True)
+    assert len(claim(again, 0, once_more).mine) == 1
+    if then == "delivered again":
+        again.deliver([once_more], [NOW + DAY], NOW + DAY)
+        again.confirm(0, [once_more], is_last=True)
+    elif then == "rejected again":
+        again.confirm(0, [], is_last=True)
+        again.reject(letter("1"), NOW + DAY)
+    again.release({})
+    assert {kind: one for kind, (one, _) in places(stores, NOW + DAY).items()} == {
+        (0, "arrived", ""): 1 if is_new else 2
+    }
+    assert len(stores.letters()) == (then == "rejected again")
+
+
+@pytest.mark.parametrize(
+    ("remembered", "event_time", "expected"),
+    [
+        pytest.param(9, int(NOW) - 3_600, ARRIVED_ONCE, id="by its ID"),
+        pytest.param(9, None, ARRIVED_ONCE, id="by its ID, without a time"),
+        pytest.param(1, int(NOW) - 3_600, ARRIVED_ONCE, id="by its key"),
+        pytest.param(
+            1,
+            None,
+            {**ARRIVED_ONCE, (1, "replayable", "refused_by_api"): (1, "7.25")},
+            id="long ago, without a time",
+        ),
+    ],
+)
+def test_a_rejected_record_whose_event_has_arrived(
+    stores: Stores,
+    monkeypatch: pytest.MonkeyPatch,
+    remembered: int,
+    event_time: int | None,
+    expected: dict[tuple[int, str, str], tuple[int, str]],
+) -> None:
+    """Its dead letter counts nowhere, also when it is deleted, or its event arrives once more."""
+    monkeypatch.setattr("target_liveintent.store.deduplication.RECENT", remembered)
+    monkeypatch.setattr("target_liveintent.store.deduplication._PARTS", 1)
+    before = stores(FakeClock())
+    send(before, 0, event("1", event_time=int(NOW) - 3_600, expires_at=ENDS_AT))
+    send(before, 1, event("newer"))
+    rest = {(0, "arrived", ""): (2, "25.00")}
+    after = stores(FakeClock(NOW + DAY))
+    after.reject(letter("1", event_time=event_time), NOW + DAY)
+    after.write()
+    assert places(stores, NOW + DAY) == {**expected, **rest}
+    assert len(stores.letters()) == 1
+    again = stores(FakeClock(NOW + 2 * DAY), send_again=True)
+    send(again, 0, event("1", event_time=int(NOW) - 3_600, expires_at=ENDS_AT))
+    assert places(stores, NOW + 2 * DAY) == rest
+    assert stores.letters() == []
+
+
+@pytest.mark.parametrize("send_again", [False, True])
+def test_a_letter_that_counts_nowhere_is_not_lost(stores: Stores, *, send_again: bool) -> None:
+    """Nor is one of a run that sends all events again."""
+    send(stores(FakeClock()), 0, *events(2))
+    store = stores(FakeClock(), send_again=send_again)
+    store.reject(letter("0"), NOW)
+    store.reject(letter("1", event_time=None), NOW)
+    store.write()
+    delete_letters(store.database, stores.settings().account, 1, "refused_by_api")
+    assert stores.letters() == []
+    assert places(stores) == {(0, "arrived", ""): (2, "25.00")}
+
+
+@pytest.mark.parametrize(
+    ("record", "place"),
+    [
+        pytest.param(rejection("1", "suppressed"), "left_out suppressed", id="suppressed"),
+        pytest.param(
+            rejection("1", "no_consent", columns={"pixel_id": 1}),
+            "left_out no_consent",
+            id="without consent, with a pixel",
+        ),
+        pytest.param(
+            rejection("1", "mapping_failed", columns={}, keys={"id": 1}),
+            "lost mapping_failed",
+            id="not mapped",
+        ),
+    ],
+)
+def test_an_event_that_waits_and_is_not_sent(stores: Stores, record: Any, place: str) -> None:
+    """It waits no more, and stays on its day; a record that did not wait is of today."""
+    failed = stores(FakeClock())
+    failed.release({0: [event("1"), event("2")]})
+    after = stores(FakeClock(NOW + DAY))
+    after.reject(record, NOW + DAY)
+    after.reject(rejection("3", "deleted"), NOW + DAY)
+    after.write()
+    found = {kind: count for kind, (count, _) in places(stores, NOW + DAY).items()}
+    assert found == {
+        (0, "waiting", "not_settled"): 1,
+        (0, *place.split()): 1,
+        (1, "left_out", "deleted"): 1,
+    }
 
 
 def test_a_failed_run(stores: Stores) -> None:
