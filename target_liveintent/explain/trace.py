@@ -421,7 +421,7 @@ def _reach(facts: TraceFacts) -> str:
     streams = ", ".join(map(scrub, scope.streams)) or "none"
     pixels = ", ".join(map(str, scope.pixels)) or "none"
     return (
-        f"The ledger reaches back to the run of {_moment(utc(scope.first_run))}, and remembers an"
+        f"The store reaches back to the run of {_moment(utc(scope.first_run))}, and remembers an"
         f" event for {days['web']} days, or {days['offline']} days if its source is"
         f" offline{since}. Known streams: {streams}; pixels: {pixels}."
     )

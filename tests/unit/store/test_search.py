@@ -94,7 +94,7 @@ def test_what_is_kept_of_delivered_events(stores: Stores) -> None:
     assert arrived.kept[2:] == ("web", "A", "12.50", "EUR", MD5, None)
     # (No stream and no pixel of the search.)
     assert kinds(by_order) == [("ArrivedEvent", "shops", 9, "2")]
-    stores.sql("DELETE FROM event")  # The ledger forgets events; `history_days` is longer.
+    stores.sql("DELETE FROM event")  # The store forgets events; `history_days` is longer.
     stores.sql("DELETE FROM run")
     assert found(stores, "1") == [[arrived._replace(run_id=None)]]
 
