@@ -13,6 +13,8 @@ def order(number: int, address: str | None, status: str, *, hours: int) -> dict[
         "processedAt": (datetime.now(timezone.utc) - timedelta(hours=hours)).isoformat(),
         "email": address,
         "displayFinancialStatus": status,
+        "cancelledAt": None,
+        "test": False,
         "sourceName": "web",
         "originalTotalPriceSet": {"shopMoney": {"amount": 87.28, "currencyCode": "USD"}},
     }
