@@ -343,7 +343,7 @@ def check_text(text: str, truth: Truth) -> None:
     reasons = {
         name: one.counts["replayable"] + one.counts["lost"] for name, one in truth.reasons.items()
     }
-    named = re.findall(r"In the last 30 days, can be replayed or lost: (.*)\.\n", text)
+    named = re.findall(r"Did not arrive in the last 30 days .*: (.*)\.\n", text)
     numbers = re.findall(r"(\d[\d,]*) (\w+)", "".join(named))
     found = {name: int(number.replace(",", "")) for number, name in numbers}
     assert found.items() <= reasons.items()
@@ -439,7 +439,7 @@ def _moment(text: str) -> str:
 def _check_sum(page: str, truth: Truth) -> Ledger:
     """Check the row of figures; return the ledger of the period that its heading names."""
     (block,) = re.findall(r'(?s)<section id="ledger">.*?</section>', page)
-    period = re.findall(r"that were read (.*)</h2>", block)[0]
+    period = re.findall(r"that were read (.*), and where they are now</h2>", block)[0]
     if period == "in the last 24 hours":
         top = truth.last_24_hours
     elif period == "today":
