@@ -72,9 +72,9 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
-    """Return the exact sum of values; None if a value is not a float with at most two decimals.
+    """Return the exact sum of values, computed in whole cents; None if a value has more decimals.
 
-    This is faster than to add decimal numbers.
+    This is faster than adding decimal numbers.
     """
     cents = [round(value * 100) for value in values]
     if [number / 100 for number in cents] != values:

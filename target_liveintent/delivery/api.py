@@ -139,9 +139,9 @@ _RESET_HEADERS = {
     "x-ratelimit-reset": "x-ratelimit-remaining",
 }
 _RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
-"""Matches the number that says when a limit is reset: seconds from now, or a Unix time. The number
-is alone, or in a header `RateLimit` of one of the two forms in an IETF draft
-(draft-ietf-httpapi-ratelimit-headers). A date such as 2026-11-29 does not match."""
+"""Matches the number that says when a limit is reset; `RESET_UNITS` says what the number means. The
+number is alone in its header, or in a header `RateLimit`, as an older or a newer version of an IETF
+draft has it (draft-ietf-httpapi-ratelimit-headers). A date such as 2026-11-29 does not match."""
 _LIMIT_SEPARATOR = re.compile(r',(?=\s*")')  # The newer `RateLimit` lists limits with names.
 _REQUESTS_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
 

@@ -14,8 +14,8 @@ FIRST_PAUSE_SECONDS = 3.0
 enough to find a limit of one request in 3 seconds."""
 
 FAILURES_FOR_EACH_SECOND = 6
-"""Each time that this many more failures come in a row, the longest pause becomes a second longer.
-So a standstill of 300 seconds costs up to 100 requests."""
+"""With each further 6 failures in a row, the longest pause becomes one second longer. So a
+standstill of 300 seconds costs less than 100 requests."""
 
 LONGEST_PAUSE_SECONDS = 13.2
 """No pause between two requests is longer than this. So the run notices within 15 seconds that a

@@ -313,7 +313,10 @@ class DeliveryMachine:
                 delivery.reject_refused()
 
     def _leave_letters(self) -> None:
-        """Stop sending events that have dead letters, if too many such events were refused."""
+        """Give up events that have dead letters if too many of them were refused in a row.
+
+        A batch gives them up only if all of its samples were refused, too.
+        """
         for letters, refusals in self._letter_refusals.items():
             if not refusals.gives_up:
                 continue

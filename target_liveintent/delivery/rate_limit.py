@@ -51,10 +51,10 @@ the allowed rate, for example because it had to wait for a `Retry-After`. The ne
 rate to just below the used rate, if this is lower than a usual cut."""
 
 RETRY_AFTER_START_RATIO = 0.55
-"""If a refusal with a `Retry-After` follows few starts (`LITTLE_USED_STARTS`), the new rate need
-not be as low as the used rate: this share of the mean of the used and the refused rate is low
-enough. No request could start during an earlier `Retry-After`, so the used rate may be far below
-the limit. """
+"""If few requests started since the last cut (`LITTLE_USED_STARTS`), the used rate may be far below
+the limit, because no request could start during an earlier `Retry-After`. So a refusal with a
+`Retry-After` does not cut the rate to the used rate, but at most to this share of the geometric
+mean of the used and the refused rate."""
 
 LEAST_RATE_PER_SECOND = 1 / 60
 """If the API accepted a request since the last cut, the next cut leaves at least this rate. To find

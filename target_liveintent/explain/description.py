@@ -231,7 +231,7 @@ class Records(msgspec.Struct):
 
 
 class ExplainedStream(msgspec.Struct):
-    """The description of one map's result for a stream.
+    """What a run makes of the records of a stream, with one of the maps that name the stream.
 
     Attributes:
         counted_as: The name under which the records of the stream are counted.
@@ -309,10 +309,10 @@ class Explanation(msgspec.Struct):
 def describe(
     explained: Explained, events: EventDefaults, *, show_code: bool = False
 ) -> ExplainedStream:
-    """Return the description of one map's result for a stream.
+    """Return what a run makes of the records of a stream, with one map.
 
     Args:
-        explained: The result of the map.
+        explained: What `explain` has found about the stream and the map.
         events: The values that the settings supply.
         show_code: Whether the description includes the generated code.
     """

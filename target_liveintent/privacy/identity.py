@@ -48,7 +48,8 @@ JUNK_HASHES = frozenset(
     for variant in (text, text.lower(), text.upper(), text.capitalize(), text.title())
     for algorithm in (hashlib.md5, hashlib.sha256)
 ) | {text for text in _TEXTS if len(text) in (32, 64)}
-"""The hashes of `_TEXTS` in their usual cases, and hashes of only zeros, in lower-case digits."""
+"""Hashes that identify nobody, in lower-case digits: those of `_TEXTS` in upper and lower case, and
+those whose digits are all 0."""
 MAX_NESTING = 50
 """The greatest number of levels of lists and objects in a value. Deeper values become null."""
 IDENTITY_COLUMNS = ("email", "md5", "sha2")

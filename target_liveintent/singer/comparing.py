@@ -247,8 +247,9 @@ def notes_on_settings(old: Settings, new: Settings) -> Iterator[str]:
         )
     if _place_of(old) != _place_of(new):
         yield (
-            "The setting store changes. If it names another store, this store does not know what"
-            " was delivered, and the events would be sent again, also those whose IDs stay the same"
+            "The setting store changes. If its new value names another store, that store does not"
+            " know what was delivered. All events would then be sent again, even those whose IDs"
+            " stay the same"
         )
 
 

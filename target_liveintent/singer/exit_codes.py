@@ -49,7 +49,10 @@ def readable_failures(
 
 
 def failure_of(exception: BaseException) -> Failure:
-    """Convert an exception to a `Failure`, which contains no data of a record."""
+    """Convert an exception to a `Failure`.
+
+    The text of an unexpected exception is left out, because it may contain data of a record.
+    """
     if isinstance(exception, RunError):
         return exception.failure
     if isinstance(exception, _INPUT_FAILURES):

@@ -97,7 +97,7 @@ class DeadLetter(NamedTuple):
         return str(self.record.get("reason"))
 
     def row(self, run: int, now: float) -> SqlRow:
-        """Return the row that the run of this number writes at a Unix time.
+        """Return the row that the run with the number `run` writes at the Unix time `now`.
 
         The last columns, about the first run that wrote a dead letter with this key, are missing.
         """

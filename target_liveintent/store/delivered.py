@@ -76,7 +76,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def delivered_row(conversion: Conversion, sent_at: float, account: Account, run: int) -> SqlRow:
-    """Return the row of an event that the run of this number sent at a Unix time."""
+    """Return the row of an event that the run with the number `run` sent at a Unix time."""
     event = conversion.event
     user, purchase = event.user_data, event.purchase_data
     order_id = purchase.order_id and storable(purchase.order_id)

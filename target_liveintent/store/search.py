@@ -506,7 +506,7 @@ def _parts(key: bytes) -> tuple[int, bytes]:
 
 
 def _texts_of(columns: Mapping[str, Any]) -> set[str]:
-    """Return the texts of a dead letter that may be a sought ID, except its event ID."""
+    """Return the order ID and the values of the tap's key in a dead letter, as texts."""
     keys = columns.get("keys")
     values = [columns.get("order_id"), *(keys.values() if isinstance(keys, dict) else ())]
     return {text for text in map(coerce.text, values) if isinstance(text, str)}
