@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,18 @@ def _forget_secrets() -> Iterator[None]:
     yield
     redaction._secrets.clear()  # noqa: SLF001 (no program forgets them)
     redaction._secret_spellings.cache_clear()  # noqa: SLF001
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name the promise that a test checks in the report of its failure."""
+    report = yield
+    promises = [mark.args[0] for mark in item.iter_markers("promise")]
+    if report.failed and promises:
+        report.sections.append(("Not kept: a promise of docs/guarantees.md", "\n".join(promises)))
+    return report
 
 
 class ByFile(LoadScopeScheduling):

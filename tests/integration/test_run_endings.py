@@ -35,6 +35,9 @@ MAPS = {"orders": {}}
 CTRL_BREAK = 21  # SIGBREAK of Windows.
 
 
+@pytest.mark.promise(
+    "SIGTERM and SIGINT (on Windows: Ctrl-C and Ctrl-Break) stop a run without loss"
+)
 @pytest.mark.parametrize(
     ("system", "number"),
     [
@@ -107,6 +110,9 @@ def end(run: Running, number: int = signal.SIGTERM) -> None:
     wait_until(lambda: "the run did not end within 1 seconds after" in run.log, "the last line")
 
 
+@pytest.mark.promise(
+    "SIGTERM and SIGINT (on Windows: Ctrl-C and Ctrl-Break) stop a run without loss"
+)
 @pytest.mark.parametrize(
     ("system", "number"),
     [
@@ -142,6 +148,9 @@ def test_nobody_reads_standard_output(
     assert sandbox.stats.accepted == 2
 
 
+@pytest.mark.promise(
+    "SIGTERM and SIGINT (on Windows: Ctrl-C and Ctrl-Break) stop a run without loss"
+)
 @pytest.mark.postgres
 def test_the_database_does_not_answer(
     target: Launcher, sandbox: Sandbox, store_url: str, postgres: Postgres

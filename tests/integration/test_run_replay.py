@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pytest
 from faulty_server import FaultyServer, refusing
 from integration_support import (
     DAY,
@@ -94,6 +95,7 @@ def feed(start: int, end: int) -> Iterator[Message]:
             yield state(number + 1)
 
 
+@pytest.mark.promise("A replay loses no dead letter and sends none twice")
 def test_replays_during_a_run(to_server: Launcher, server: FaultyServer) -> None:
     """Each event is delivered once, however often dead letters are sent meanwhile."""
     run = to_server.start(default_source=..., max_dead_letter_percent=100, constants=OFTEN)

@@ -68,6 +68,7 @@ def test_an_empty_file(target: Launcher, sandbox: Sandbox, tmp_path: Path) -> No
     assert sandbox.stats.accepted == 2
 
 
+@pytest.mark.promise("A confirmed event is not sent again")
 def test_a_second_run(target: Launcher, sandbox: Sandbox, store: Path | str) -> None:
     """What was delivered is not sent again, and the last line says what to do about it."""
     messages = [schema(), *orders(250), order(1), state(1)]
@@ -88,6 +89,7 @@ def test_a_second_run(target: Launcher, sandbox: Sandbox, store: Path | str) -> 
     assert count(store, "event") == 251
 
 
+@pytest.mark.promise("A confirmed event is not sent again")
 def test_a_second_run_after_the_window(to_server: Launcher, server: FaultyServer) -> None:
     """An event that was delivered stays delivered when it is read again as an old one.
 

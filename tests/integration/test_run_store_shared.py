@@ -50,6 +50,7 @@ def start_all(launcher: Launcher, source: bytes, runs: int, **settings: Any) -> 
     return started
 
 
+@pytest.mark.promise("Runs that overlap send each event once")
 def test_runs_over_the_same_events(target: Launcher, sandbox: Sandbox, store: Path | str) -> None:
     """Each event goes once, each run ends well, with its STATE, and the store has all of them."""
     bad = [order(n, event_id=f"bad-{n}", event_time=None) for n in range(20)]
@@ -67,6 +68,7 @@ def test_runs_over_the_same_events(target: Launcher, sandbox: Sandbox, store: Pa
     assert bool(target.store_files) == (not isinstance(store, str))
 
 
+@pytest.mark.promise("Runs that overlap send each event once")
 @pytest.mark.parametrize("ahead", [0, 3_600, -3_600], ids=["now", "an hour later", "earlier"])
 def test_a_run_waits_for_another_one(
     to_server: Launcher, server: FaultyServer, store: Path | str, ahead: int
@@ -118,6 +120,7 @@ def suspended(run: Running, store: Path | str) -> bool:
     return True
 
 
+@pytest.mark.promise("After a SIGKILL, a crash or a failure of the store")
 @pytest.mark.parametrize(
     "constants",
     [

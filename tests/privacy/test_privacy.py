@@ -88,6 +88,7 @@ TYPED = hostile_schema(
 )
 
 
+@pytest.mark.promise("No e-mail address leaves the module that hashes it")
 @pytest.mark.parametrize(
     "mode", [{"dry_run": True}, {"validate_records": True}, {"on_rejection": "fail"}], ids=str
 )
@@ -182,6 +183,7 @@ HEADERS: dict[str, str] = {
 }
 
 
+@pytest.mark.promise("No e-mail address leaves the module that hashes it")
 @pytest.mark.parametrize("status", [400, 200])
 def test_an_answer_that_echoes_the_request_shows_no_secret(
     target: Watched, server: FaultyServer, status: int
@@ -339,6 +341,7 @@ def test_no_handler_of_a_logger_gets_a_secret(target: Watched) -> None:
 # People who must not be sent
 
 
+@pytest.mark.promise("You can exclude people")
 def test_suppressed_people_are_in_no_file(target: Watched) -> None:
     """Neither the list nor whoever is on it is written anywhere."""
     people = target.write("people.txt", f"{ADDRESS}\n".encode())
@@ -413,6 +416,7 @@ def edited_letters() -> list[dict[str, Any]]:
     return [{"type": "RECORD", "stream": name, "record": one} for one in records]
 
 
+@pytest.mark.promise("No e-mail address leaves the module that hashes it")
 def test_no_command_shows_a_secret_or_leaves_one_behind(
     target: Watched, server: FaultyServer, store: Path | str
 ) -> None:

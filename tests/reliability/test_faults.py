@@ -5,6 +5,7 @@ import itertools
 import random
 from pathlib import Path
 
+import pytest
 from faults import KINDS, Faults
 from faulty_server import Reply, Request
 from reliability_support import (
@@ -54,12 +55,14 @@ def campaign(folder: Path, rate: float, seed: int) -> None:
     assert bool(faults) == bool(rate)
 
 
+@pytest.mark.promise("Each record has one outcome")
 def test_fault_campaign(tmp_path: Path) -> None:
     """If requests fail at random, every promise about events, requests, STATE and totals holds."""
     cases = [(rate, seed) for rate in RATES for seed in range(3 if LONG else 1)]
     in_parallel(functools.partial(campaign, tmp_path), cases, at_once=2)
 
 
+@pytest.mark.promise("A run retries after a fault")
 def test_every_fault(tmp_path: Path) -> None:
     """Each kind of fault alone, twice in a row, costs nothing but time."""
 

@@ -518,6 +518,7 @@ def kill_and_resume(campaign: Campaign, numbers: tuple[int, ...], *, each: bool 
         campaign.finish()
 
 
+@pytest.mark.promise("After a SIGKILL, a crash or a failure of the store")
 @pytest.mark.parametrize("system", ["linux", *SYSTEMS])
 def test_kill_campaign(tmp_path: Path, system: str) -> None:
     """Killed at any moment, and resumed from STATE: nothing is lost, and little is repeated."""

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from faulty_server import Reply, in_turn
 from reliability_support import Feed, assert_adds_up, in_parallel, name, run_against
 from store_tables import letters_by_id
@@ -13,6 +14,7 @@ A_FEW = 7.0
 """Seconds beyond the budget: one answer is awaited for a second, the others for five."""
 
 
+@pytest.mark.promise("A run retries after a fault")
 def test_outage(tmp_path: Path) -> None:
     """A total outage ends a run within max_retry_seconds, with many batches and 8 in flight."""
     outages: dict[str, tuple[Reply, str]] = {

@@ -74,6 +74,7 @@ def shown(figures: Iterable[pace_cases.Figure]) -> str:
     return "\n".join(f"{one.what}: {' '.join(f'{n:.4g}' for n in one.values)}" for one in figures)
 
 
+@pytest.mark.promise("A run finds the API's limit by itself")
 @pytest.mark.parametrize("name", CASES)
 def test_targets(name: str, snapshot: SnapshotAssertion) -> None:
     """Each figure meets its aim."""

@@ -59,6 +59,7 @@ def wait_for_a_moment(server: FaultyServer, rng: random.Random) -> None:
             never.wait(0.005)
 
 
+@pytest.mark.promise("A replay loses no dead letter and sends none twice")
 @pytest.mark.parametrize(
     "store",
     ["file", pytest.param("database", marks=[pytest.mark.postgres, pytest.mark.slow])],

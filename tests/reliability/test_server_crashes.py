@@ -52,6 +52,9 @@ def missing(store: str, covered: int) -> dict[str, int]:
     }
 
 
+@pytest.mark.promise(
+    "A STATE is written only when the store has the outcome of every record before it"
+)
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("count_of_runs", [1, 2], ids=["one run", "two runs of the same events"])
 def test_crashes_of_the_server_during_a_run(

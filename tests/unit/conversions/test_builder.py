@@ -282,6 +282,7 @@ PINNED: dict[str, tuple[str, list[str], dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.promise("The same record has the same event ID")
 @each_of("stream, keys, raw, event_id", PINNED)
 def test_derived_ids_are_pinned(
     stream: str, keys: list[str], raw: dict[str, Any], event_id: str

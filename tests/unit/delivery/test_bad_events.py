@@ -163,6 +163,7 @@ def answers_on(some: Collection[int], answer: Answer) -> Callable[[Asked], Answe
     return lambda asked: answer if events & asked.events else ACCEPTED
 
 
+@pytest.mark.promise("One bad event does not stop 99 good ones")
 @pytest.mark.parametrize(("rows", "at_once"), one_at_a_time([*ROWS], [8, 1, 64]))
 def test_bad_rows(rows: str, at_once: int) -> None:
     """Every good event is delivered once, every bad one is a dead letter, and the run ends well."""
@@ -181,6 +182,7 @@ def test_bad_rows_of_a_slow_tap(at_once: int) -> None:
     assert (sent.failure, sent.rejected, sent.unproven) == (None, {*bad}, 0)
 
 
+@pytest.mark.promise("Wrong settings do not fill the store with dead letters")
 @pytest.mark.parametrize(
     ("at_once", "batch_size", "good"), one_at_a_time([8, 1, 64], [10, 1, 100], [40, 0, 400])
 )
@@ -197,6 +199,7 @@ def test_wrong_settings(at_once: int, batch_size: int, good: int) -> None:
     assert sent.rejected == set()
 
 
+@pytest.mark.promise("Wrong settings do not fill the store with dead letters")
 @pytest.mark.parametrize(
     ("good", "bad"),
     [*((good, 30) for good in range(1, 16)), (5, 0), (5, 70), (5, 99)],
@@ -231,6 +234,7 @@ LETTERS = {
 """8,000 of 8,200 letters, which the API refuses."""
 
 
+@pytest.mark.promise("Events that were refused before do not stop a run")
 @pytest.mark.parametrize(
     ("bad", "at_once", "letters"),
     one_at_a_time([*LETTERS], [8, 1, 64], [LetterKind.OTHER, LetterKind.REFUSED]),
@@ -255,6 +259,7 @@ def test_nothing_but_bad_letters(batches: int, at_once: int) -> None:
     assert sent.requests <= 216 + 3 * batches
 
 
+@pytest.mark.promise("Events that were refused before do not stop a run")
 @pytest.mark.parametrize("letters", [LetterKind.OTHER, LetterKind.REFUSED])
 def test_bad_letters_say_nothing_about_new_events(letters: LetterKind) -> None:
     """In one batch with them, new events are sent apart, and need a proof of their own."""
@@ -319,6 +324,7 @@ SILENT = Answer(Verdict.LIMITED, "no answer came in time")
 FAILURES = {"500": FAULT, "503": BUSY, "429": LIMITED, "no answer": SILENT}
 
 
+@pytest.mark.promise("An event on which the API fails each time does not stop the run")
 @pytest.mark.parametrize(("at_once", "failure"), one_at_a_time([64, 1, 2], [*FAILURES]))
 def test_a_poison_event_among_others(at_once: int, failure: str) -> None:
     """It is found while the API accepts others, whatever it answers, and becomes a dead letter."""
@@ -328,6 +334,7 @@ def test_a_poison_event_among_others(at_once: int, failure: str) -> None:
     assert sent.seconds < 1_800
 
 
+@pytest.mark.promise("An event on which the API fails each time does not stop the run")
 @pytest.mark.parametrize(
     ("failure", "budget", "events", "poison"),
     [

@@ -114,6 +114,7 @@ SLOW = {
 LONG_BODY = b"x" * 30_000_000
 
 
+@pytest.mark.promise("A request ends within `request_timeout_seconds`")
 @pytest.mark.parametrize(
     ("scheme", "server"),
     [*(("http", name) for name in SLOW), *(("https", name) for name in ("body", "not read"))],
@@ -129,6 +130,7 @@ def test_an_answer_that_does_not_end(scheme: str, server: str) -> None:
         assert late == Answer(Verdict.LIMITED, "no answer came in time")
 
 
+@pytest.mark.promise("A request ends within `request_timeout_seconds`")
 def test_an_answer_that_never_begins() -> None:
     """However fast each 1xx comes, the request ends at its limit."""
     with serving(flood) as port:

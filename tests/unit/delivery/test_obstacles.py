@@ -100,6 +100,7 @@ PLAIN = "does not answer over https, and may be using plain http."
 MISMATCH = "IP address mismatch, certificate is not valid for '127.0.0.1'"
 
 
+@pytest.mark.promise("If a retry cannot help, the run fails at its first request")
 @pytest.mark.parametrize(
     ("server_tls", "words", "advice"),
     [
@@ -124,6 +125,7 @@ def test_a_certificate(posts: Posts, server_tls: Tls, words: str, advice: str) -
     assert advice in answer.detail
 
 
+@pytest.mark.promise("If a retry cannot help, the run fails at its first request")
 @pytest.mark.parametrize(
     "status", ["403 Forbidden", "407 Proxy Authentication Required", "404 Not Found"]
 )

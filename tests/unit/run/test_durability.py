@@ -15,6 +15,9 @@ from target_liveintent.errors import StorageError, TooManyRejectedError
 # The order
 
 
+@pytest.mark.promise(
+    "A STATE is written only when the store has the outcome of every record before it"
+)
 def test_everything_is_written_before_state() -> None:
     """One write, right before STATE, has the outcome of each record before the STATE."""
     at_state: list[tuple[str, dict[str, list[str]]]] = []
@@ -99,6 +102,9 @@ def test_the_store_knows_of_a_part_before_the_rest_of_its_batch() -> None:
 # What cannot be written
 
 
+@pytest.mark.promise(
+    "A STATE is written only when the store has the outcome of every record before it"
+)
 @pytest.mark.parametrize("failing", ["claim", "write", "write before STATE"])
 def test_no_state_after_a_failed_write(failing: str) -> None:
     """Whatever the store cannot write, no STATE follows, although it works again at the end."""

@@ -153,6 +153,7 @@ def test_what_becomes_of_a_dead_letter(letter: dict[str, Any], outcome: str) -> 
         assert (rejection.stream, rejection.letter) == ("orders", KEY)
 
 
+@pytest.mark.promise("A dead letter is sent only to the account and pixel for which it was written")
 @pytest.mark.parametrize(
     ("letter", "choice", "outcome"),
     [
@@ -245,6 +246,7 @@ NOBODY_KNOWN = {**GOOD, "md5": None, "decision_id": "x-1"}
 EDITED = {**OF_JOHN, "md5": md5("jane@example.com")}
 
 
+@pytest.mark.promise("You can exclude people")
 @pytest.mark.parametrize(
     ("letter", "listed", "outcome"),
     [

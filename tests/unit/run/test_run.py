@@ -14,6 +14,7 @@ from target_liveintent.run.kinds import REPLAY_RUN, USUAL_RUN, RunKind
 # The outcome of each record
 
 
+@pytest.mark.promise("Each record has one outcome")
 def test_each_record_has_one_outcome() -> None:
     """Conversions are delivered, rejections are dead letters or dropped, the rest is filtered."""
     fake = FakeRun(deliver=lambda given: refuse(given, "2"))
@@ -161,6 +162,7 @@ def test_progress_is_shown_once_a_second() -> None:
 # Until something is delivered
 
 
+@pytest.mark.promise("A run that delivers nothing fails")
 def test_state_waits_for_a_first_delivery() -> None:
     """From the first rejected record on, no STATE is written while nothing is delivered."""
     fake = FakeRun(deliver=None)
@@ -192,6 +194,7 @@ def test_state_does_not_wait_for_everyday_reasons(reason: str) -> None:
     assert fake.states == ["1"]
 
 
+@pytest.mark.promise("A run that delivers nothing fails")
 @pytest.mark.parametrize(
     ("count", "percent", "fails", "dry"),
     [

@@ -41,6 +41,9 @@ class Publishing:
         orders.rejected["invalid_source"] += count
 
 
+@pytest.mark.promise(
+    "A STATE is written only when the store has the outcome of every record before it"
+)
 def test_outcomes_are_written_before_state() -> None:
     made = Publishing()
     made.publisher.publish_due()
