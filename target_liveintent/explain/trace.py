@@ -71,7 +71,7 @@ class LetterDetails(msgspec.Struct, frozen=True):
     Attributes:
         odd_value: The value of this column, if the dead letter has it.
         detail: Facts about the reason.
-        replay: One of the prospects of `run.replay`.
+        replay: What a replay would do, one of `PROSPECTS`.
     """
 
     field: str | None
