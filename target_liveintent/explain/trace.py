@@ -335,7 +335,7 @@ _REPLAY_WORDS = {
     "dropped": "It must not be sent, so a replay drops it",
     "cannot_send": "It cannot be sent as it is, so a replay keeps it",
 }
-"""What a replay does with the dead letter, by the prospects of `run.replay`."""
+"""What a replay does with the dead letter, by the names in `PROSPECTS`."""
 _SEND_THE_REST = "Start the run again with the same options"
 _IN_INPUT = {
     "sent": "The input has its record, which a run would send now",
