@@ -268,6 +268,8 @@ def _is_flag(column: SourceColumn) -> bool:
 def _can_forbid(column: SourceColumn, table: SourceTable) -> bool:
     """Return whether a column can say that a record must not be sent."""
     known = vocabulary()
+    if not _words_of_few_values(column).isdisjoint(known.filters.of_no_sale):
+        return True
     words = column.words - known.neutral - (known.filters.also - known.deeds)
     if words == {"paid"}:
         return not column.is_time and "number" not in column.types
@@ -281,6 +283,17 @@ def _can_forbid(column: SourceColumn, table: SourceTable) -> bool:
         is_place = is_named_state and table.has_word(known.filters.places, column)
         return "date" not in column.words and not is_place and not column.is_time
     return True
+
+
+def _words_of_few_values(column: SourceColumn) -> frozenset[str]:
+    """Return the meanings of the words in a column that has only a few values of one or two words.
+
+    An example is a column `type` with the values `purchase` and `refund`.
+    """
+    values = {*map(str, column.samples)}
+    if len(values) > _MOST_VALUES or not all(map(_WORD_OR_FLAG.fullmatch, values)):
+        return frozenset()
+    return frozenset[str]().union(*map(words_of, values))
 
 
 def _question(stream: str, asked: Sequence[SourceColumn], amounts: str | None) -> str:

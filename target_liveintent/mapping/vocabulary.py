@@ -85,6 +85,13 @@ class FilterWords(msgspec.Struct, frozen=True, dict=True):
     asked: frozenset[str]
     unasked: frozenset[str]
     places: frozenset[str]
+    values: frozenset[str]
+
+    @functools.cached_property
+    def of_no_sale(self) -> frozenset[str]:
+        """The words in values, such as `refunded`, that may mean that a record is no conversion."""
+        flags = (name for name, only_true in self.flags.items() if not only_true)
+        return self.values.union(_words_in(flags))
 
     @functools.cached_property
     def meanings(self) -> dict[frozenset[str], bool]:
