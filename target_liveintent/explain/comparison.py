@@ -2,7 +2,7 @@
 
 The first configuration is the one in use, the second is the new one. Where a value has two parts,
 they are in this order. The command prints these values as text (comparison.txt), or as one JSON
-object. docs/reference/cli.md describes the fields of this object. If the meaning of a field
+object. docs/reference/json.md describes the fields of this object. If the meaning of a field
 changes, increase `version` in `Comparison`.
 """
 

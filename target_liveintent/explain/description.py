@@ -1,7 +1,7 @@
 """The results of maps for streams and their records, and the output of `explain`, as values.
 
 The command prints these values as text (explanation.txt), or as one JSON object.
-docs/reference/cli.md describes the fields of this object. If the meaning of a field changes,
+docs/reference/json.md describes the fields of this object. If the meaning of a field changes,
 increase `version` in `Explanation`.
 """
 

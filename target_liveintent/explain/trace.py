@@ -1,6 +1,6 @@
 """What `trace` says of the events that an ID may mean: one of eight outcomes, and the details.
 
-The command prints these values as text (trace.txt) or as JSON: see docs/reference/cli.md.
+The command prints these values as text (trace.txt) or as JSON: see docs/reference/json.md.
 """
 
 from __future__ import annotations

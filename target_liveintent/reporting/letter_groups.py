@@ -1,6 +1,6 @@
 """What `dead-letters` shows: the dead letters of the store, judged and counted.
 
-docs/reference/cli.md describes the JSON. Increase `LETTERS_FORMAT` when a field changes its
+docs/reference/json.md describes the JSON. Increase `LETTERS_FORMAT` when a field changes its
 meaning. There may be millions of dead letters, so the database counts them, and only some are read.
 """
 

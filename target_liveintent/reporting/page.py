@@ -29,7 +29,7 @@ from target_liveintent.reporting.page_owner import owner_of
 from target_liveintent.run.coverage import COVERAGE_FIELDS
 
 REPORT_FORMAT = 3
-"""Increase it when a field of the JSON (see docs/reference/cli.md) changes its meaning."""
+"""Increase it when a field of the JSON (see docs/reference/json.md) changes its meaning."""
 _ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 _CAUSES: dict[type, str] = {FailedRuns: "failed", NoRun: "no_run", Unusual: "unusual"}
 

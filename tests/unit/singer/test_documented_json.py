@@ -14,7 +14,7 @@ from target_liveintent.reporting import findings, letter_groups, overview
 from target_liveintent.reporting.history import Unusual
 from target_liveintent.run.replay_converter import PROSPECTS
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "json.md"
 INTERNAL = [explanation.Explained]
 """What an explanation is made of; it is printed nowhere."""
 
