@@ -257,6 +257,19 @@ def test_a_cause_about_dead_letters_has_an_example() -> None:
     assert "liveintent trace" not in readable(page(without)) + health_line(without)
 
 
+def test_only_whole_weeks_have_a_label_below_the_chart() -> None:
+    """The space below four or five days is too narrow for a date."""
+    labels = [
+        (int(length), label)
+        for days in range(40, 47)
+        for length, label in re.findall(
+            r'<span class="w(\d)">([^<]*)</span>', page(overview(daily(days)))
+        )
+    ]
+    assert {length for length, _ in labels} >= {4, 5, 6, 7}
+    assert all((length > 5) == bool(label) for length, label in labels)
+
+
 def failing(code: FailureCode) -> list[RunRecord]:
     """Return usual days, and a run of today that failed."""
     facts = {"requests": 9, "count": 9, "records": 9, "percent": 5, "most": 9}
