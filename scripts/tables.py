@@ -40,7 +40,8 @@ EXTRAS = {
 """The purpose of each extra. Each extra of the package must be in this table."""
 
 
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join("| " + " | ".join(row) + " |" for row in lines)
 
@@ -57,14 +58,14 @@ def settings() -> str:
             (f"`{name}`", default if default in {"", "required"} else f"`{default}`", description)
             for name, default, description in group
         ]
-        sections += [f"## {heading}", _table(("setting", "default", ""), rows)]
+        sections += [f"## {heading}", table(("setting", "default", ""), rows)]
     return "\n\n".join(sections)
 
 
 def presets() -> str:
     """Return a table of the presets."""
     rows = [(f"`{name}`", preset.source) for name, preset in PRESETS.items()]
-    return _table(("preset", "use it for"), rows)
+    return table(("preset", "use it for"), rows)
 
 
 def preset_texts() -> str:
@@ -84,18 +85,18 @@ def functions() -> str:
         )
         meaning, _, _ = inspect.cleandoc(function.__doc__ or "").partition("\n\nRaises:")
         rows.append((f"`{name}({parameters})`", " ".join(meaning.split())))
-    return _table(("function", ""), rows)
+    return table(("function", ""), rows)
 
 
 def delivered() -> str:
     """Return a table of the columns of the delivered events."""
     meanings = {name: meaning for name, (_, meaning) in delivered_rows.DELIVERED_COLUMNS.items()}
-    return _table(("column", ""), _meanings(meanings))
+    return table(("column", ""), _meanings(meanings))
 
 
 def metrics() -> str:
     """Return a table of the metrics."""
-    return _table(("metric", ""), _meanings(METRICS))
+    return table(("metric", ""), _meanings(METRICS))
 
 
 def reasons() -> str:
@@ -109,7 +110,7 @@ def reasons() -> str:
         )
         for code, reason in REASONS.items()
     ]
-    return _table(
+    return table(
         ("reason", "what happened, and what to do", "towards the limit¹", "in a replay²"),
         rows,
     )
@@ -118,12 +119,12 @@ def reasons() -> str:
 def answers() -> str:
     """Return a table of the answers of the API and their meanings."""
     rows = [(meaning.answer, meaning.words) for meaning in MEANINGS.values()]
-    return _table(("answer", "what it means"), rows)
+    return table(("answer", "what it means"), rows)
 
 
 def outcomes() -> str:
     """Return a table of the outcomes of a request's events, by the answer of the API."""
-    return _table(
+    return table(
         ("answer", "part", "faults of the part", "what becomes of the part"),
         [_outcome(row) for row in OUTCOME_TABLE],
     )
@@ -143,7 +144,7 @@ def _outcome(row: Row) -> tuple[str, ...]:
 
 def options() -> str:
     """Return a table of the options of a run."""
-    return _table(("option", ""), _options(main))
+    return table(("option", ""), _options(main))
 
 
 def commands() -> str:
@@ -156,7 +157,7 @@ def commands() -> str:
         example = (command.epilog or "").removeprefix("Example: ")
         sections.append(f"For example: `{example}`")
         if rows := _options(command, {"--config", "--help"}.isdisjoint):
-            sections.append(_table(("option", ""), rows))
+            sections.append(table(("option", ""), rows))
     return "\n\n".join(sections)
 
 
@@ -179,7 +180,7 @@ def sandbox_options() -> str:
         for option in sandbox_command.params
         if isinstance(option, click.Option)
     ]
-    return _table(("option", "default", ""), rows)
+    return table(("option", "default", ""), rows)
 
 
 def sandbox_faults() -> str:
@@ -192,7 +193,7 @@ def sandbox_faults() -> str:
         )
         for name, kind in KINDS.items()
     ]
-    return _table(("kind", "what the sandbox does", "fields"), rows)
+    return table(("kind", "what the sandbox does", "fields"), rows)
 
 
 def endings() -> str:
@@ -203,7 +204,7 @@ def endings() -> str:
         (f"`{kind.__name__}`", "2" if kind is errors.ConfigurationError else "1", _summary(kind))
         for kind in types
     ]
-    return _table(("exception", "exit code", ""), rows)
+    return table(("exception", "exit code", ""), rows)
 
 
 def _ends_a_run(kind: type[Any]) -> bool:
@@ -231,13 +232,13 @@ def python() -> str:
         (f"`{name}`", thing if isinstance(thing, str) else _summary(thing))
         for name, thing in names.items()
     ]
-    return _table(("name", ""), rows)
+    return table(("name", ""), rows)
 
 
 def extras() -> str:
     """Return a table of the extras that the package has."""
     names = metadata.metadata(_NAME).get_all("Provides-Extra") or []
-    return _table(("extra", "needed for"), [(f"`{name}`", EXTRAS[name]) for name in sorted(names)])
+    return table(("extra", "needed for"), [(f"`{name}`", EXTRAS[name]) for name in sorted(names)])
 
 
 def versions() -> str:
@@ -252,7 +253,7 @@ def versions() -> str:
         bounds = sorted(allowed[1].split(","), reverse=True) if allowed else []
         rows.append((name, f"`{', '.join(bounds)}`", _tested(package)))
     rows.insert(1, ("Meltano", f"`{meltano[1]}`" if meltano else "", _tested("meltano")))
-    return _table(("", "supported", "tested with"), rows)
+    return table(("", "supported", "tested with"), rows)
 
 
 def _tested(package: str) -> str:

@@ -56,10 +56,10 @@ class FailureCode(str, enum.Enum):
 
 
 class CauseHint(msgspec.Struct, frozen=True):
-    """The probable cause of rejections in a stream.
+    """The probable cause of rejections in a stream. `code` is a key of `HINTS`.
 
     Attributes:
-        code: A key of `HINTS`.
+        code: The kind of the cause.
         stream: The name of the stream.
         causes: Why values of `source` cannot be used; empty unless the code is `other_sources`.
     """
@@ -94,7 +94,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         code: The kind of failure.
-        facts: The values that appear in the words for the code.
+        facts: The names and numbers that belong to this kind.
         hints: Probable causes of the most frequent rejection, if rejections made the run fail.
     """
 

@@ -109,7 +109,17 @@ def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
 
 
 class CurrencyFigures(msgspec.Struct):
-    """The figures of an `Amount` for JSON; `currency` is empty for values without a currency."""
+    """The figures of an `Amount` for JSON.
+
+    Attributes:
+        currency: The currency; empty for values without a currency. After fifty currencies, the
+            rest as `others`.
+        conversions: How many conversions have a value.
+        average_value: The average of the values.
+        lowest_value: The lowest value.
+        highest_value: The highest value.
+        negative_values: How many of the values are below zero.
+    """
 
     currency: str
     conversions: int

@@ -56,7 +56,12 @@ class EventOfPlan(NamedTuple):
 
 
 class IdAndPixel(msgspec.Struct, frozen=True):
-    """What identifies an event within an account and a stream."""
+    """What identifies an event within an account and a stream.
+
+    Attributes:
+        event_id: The event ID.
+        pixel_id: The pixel ID.
+    """
 
     event_id: str
     pixel_id: int
@@ -68,7 +73,12 @@ class IdAndPixel(msgspec.Struct, frozen=True):
 
 
 class ChangedId(msgspec.Struct, frozen=True):
-    """An event in both configurations. If only the account changes, both names are equal."""
+    """An event in both configurations. If only the account changes, `old` equals `new`.
+
+    Attributes:
+        old: The event of the first configuration.
+        new: The event of the second configuration.
+    """
 
     old: IdAndPixel
     new: IdAndPixel
@@ -86,10 +96,10 @@ class ComparisonExamples(msgspec.Struct, frozen=True):
     """Up to three examples of each difference, by event ID.
 
     Attributes:
-        gained: Events that only the second configuration sends.
-        lost: Events that only the first configuration sends.
+        gained: Event IDs that only the second configuration sends.
+        lost: Event IDs that only the first configuration sends.
         changed_ids: Events whose ID, pixel or account changes.
-        changed: For each column, events of the second configuration in which it differs.
+        changed: For each column, the IDs of events in which it differs.
     """
 
     gained: list[str]
@@ -105,13 +115,16 @@ class StreamComparison(msgspec.Struct, frozen=True):
         events: How many events each configuration sends. A repeated event ID counts once.
         gained: How many events only the second configuration sends.
         lost: How many events only the first configuration sends.
-        changed_ids: How many events both send, but with another ID, pixel or account.
-        already_delivered: How many of these the first configuration has delivered, according to
-            its store; None if there is no store.
-        changed: For each column, in how many events that both send it differs.
-        values: For each currency, the exact sums of the values; the key is empty for values
+        changed_ids: How many events would be sent again, because their ID, pixel or account
+            changes; they are neither gained nor lost.
+        already_delivered: How many of these the first configuration has delivered, according to its
+            store; None if the store does not exist.
+        changed: For each column, in how many events that both send it differs; event IDs and pixel
+            IDs do not count.
+        values: For each currency, the exact sums of the values; the name is empty for values
             without a currency.
         matchable: How many events have a hashed address.
+        examples: Up to three examples of each difference.
     """
 
     events: tuple[int, int]
@@ -144,8 +157,8 @@ class Comparison(msgspec.Struct, frozen=True):
     """The output of `explain --against`.
 
     Attributes:
-        notes: Sentences about the configurations.
-        streams: The comparison of each stream, by the tap's name for the stream.
+        notes: Sentences about the settings, and why a run over the same input would fail.
+        streams: The comparison of each stream of the tap, by its name.
         version: The version of this format.
     """
 

@@ -173,11 +173,12 @@ SOURCE_WORDS = {
 
 
 class FieldSource(msgspec.Struct, frozen=True):
-    """The source of a column of an event.
+    """The source of a column of an event. `code` is a key of `SOURCE_WORDS`.
 
     Attributes:
-        code: A key of `SOURCE_WORDS`.
-        value: The expression, the column, the key properties, or the value of the setting.
+        code: The kind of the source.
+        value: The expression, the name of the column, the key properties, or the value of the
+            setting; None for other sources.
         timezone: The zone of times without an offset, if the records have such times.
     """
 
@@ -195,10 +196,14 @@ class FieldSource(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct):
-    """The number of records that are rejected or dropped for one reason, and the first record.
+    """The records that are rejected or dropped for one reason, without addresses.
 
-    `first` has the event ID, the column at fault and the detail, all without addresses. If the
-    record was not mapped, `first` also has the key properties.
+    Attributes:
+        reason: The code of the reason.
+        records: How many records have the reason.
+        meaning: What happened, and what to do.
+        first: The first record: its `event_id`, the column at fault (`field`) and the `detail`; if
+            the record was not mapped, also its key properties (`keys`).
     """
 
     reason: str
@@ -208,7 +213,13 @@ class Rejected(msgspec.Struct):
 
 
 class LeftOut(msgspec.Struct):
-    """How many events lack each unusable or empty column, and how many have conflicting hashes."""
+    """What of the records is not in their events.
+
+    Attributes:
+        unusable: For each column, in how many events its value could not be used.
+        empty: For each column, in how many events it has no value.
+        conflicting_hashes: In how many events a hash is not a hash of the address.
+    """
 
     unusable: dict[str, int]
     empty: dict[str, int]
@@ -216,7 +227,20 @@ class LeftOut(msgspec.Struct):
 
 
 class Records(msgspec.Struct):
-    """How many records of a stream have each outcome, and examples with shortened hashes."""
+    """How many records of a stream have each outcome, and examples.
+
+    Attributes:
+        read: How many records were read.
+        sent: How many records become events.
+        filtered: How many records the filter leaves out.
+        rejected: How many records become dead letters.
+        dropped: How many records are dropped: not sent, and without a dead letter.
+        reasons: The rejected and dropped records, by reason.
+        always_empty: The columns that are empty in all events.
+        left_out: What of the records is not in their events.
+        currencies: The values of the events, by currency.
+        examples: The first three events, with shortened hashes.
+    """
 
     read: int
     sent: int
@@ -234,13 +258,23 @@ class ExplainedStream(msgspec.Struct):
     """What a run makes of the records of a stream, with one of the maps that name the stream.
 
     Attributes:
-        counted_as: The name under which the records of the stream are counted.
-        use: `mapped`, `as_it_is` (without a map), `dropped` (by a map), or `skipped` (no map names
-            the stream).
+        stream: The tap's name for the stream.
+        counted_as: The name of the stream in the counts of a run.
+        preset: The preset that the settings name for the stream.
+        use: `mapped`, `as_it_is` (without a map), `dropped` (by its map), or `skipped` (no map
+            names the stream).
+        deleted_by: The columns that mark deleted rows.
+        only_if: The filter of the map.
         fields: The sources of each column of an event. The first source with a value counts.
-        records: None if no record of the stream was read.
-        warnings: Findings about the map, and about the values of the records.
-        code: The generated code that converts usual records, if it is to be shown.
+        empty_fields: The columns of events that have no source.
+        unused_columns: The columns of the tap that are not used.
+        misspelled: Findings about probable mistakes in the map, such as wrong names.
+        lacks: Findings about what the stream lacks to produce events.
+        advice: What to map or set.
+        records: What a run makes of the records; None if no record was read.
+        warnings: Findings about the map, and doubts about the values of the records.
+        code: With `--show-code`, the generated code that converts usual records; empty if there is
+            no such code.
     """
 
     stream: str
@@ -287,9 +321,11 @@ class Explanation(msgspec.Struct):
     """The output of `explain`.
 
     Attributes:
-        notes: Sentences about the input.
-        absent_streams: The streams that a map names, but that the input does not have.
-        failures: The failures with which a run would end.
+        notes: Sentences about the settings or the whole input.
+        streams: The result for each stream, and for each map with `__source__`.
+        absent_streams: The streams that have a map, but are not in the input.
+        failures: Why a run with the same input would fail.
+        expectation: With `--expect`, the comparison with the file.
         version: The version of this format.
     """
 

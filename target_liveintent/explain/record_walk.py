@@ -38,9 +38,12 @@ _LEFT_OUT = {
 
 
 class FilterNow(msgspec.Struct, frozen=True):
-    """The filter of a map, the values that it read by their paths, and whether the record passes.
+    """The filter of a map.
 
-    `passes` is None if the filter failed, or was not reached.
+    Attributes:
+        expression: The expression.
+        read: The values that the filter read, by their paths.
+        passes: Whether the record passes; None if the filter failed, or was not reached.
     """
 
     expression: str
@@ -52,7 +55,8 @@ class ColumnNow(msgspec.Struct, frozen=True):
     """A column of the event: where its value comes from, and what the map gave.
 
     Attributes:
-        sources: As `explain` names them; the first source with a value counts.
+        column: The name of the column.
+        sources: The sources as `explain` names them; the first source with a value counts.
         value: The value in the mapped record.
         failed: The class name of the exception if the expression failed.
     """
@@ -69,7 +73,13 @@ class ColumnNow(msgspec.Struct, frozen=True):
 
 
 class AgeNow(msgspec.Struct, frozen=True):
-    """The event time, when the API stops to accept the event, and whether it accepts it now."""
+    """The age of a record's event.
+
+    Attributes:
+        event_time: The event time, in UTC.
+        until: When the API stops to accept the event.
+        is_open: Whether the API accepts the event now.
+    """
 
     event_time: str | None
     until: str | None
@@ -80,12 +90,19 @@ class RecordNow(msgspec.Struct, frozen=True):
     """What a run would do with a record now, if the store did not know the record.
 
     Attributes:
+        counted_as: The name of the stream in the counts of a run.
         result: `sent`, `left_out`, or `dead_letter`.
         reason: The code of the reason; `filtered` or `unmapped` if the map leaves the record out.
-        records: How many records of the input have the ID of the event.
+        meaning: What the reason means.
+        field: The column at fault.
+        detail: Facts about the reason.
+        filter: The filter of the map.
+        columns: The columns of the event that have a source.
+        age: The event time, and until when the API accepts the event.
         consent: Whether the record has a consent; None if the stream has no column for it.
         suppression: `not_listed`, `suppressed` or `not_compared`; None without a list.
         event: The event as it would be sent.
+        records: How many records of the input have the ID of the event.
     """
 
     counted_as: str

@@ -53,7 +53,18 @@ WITHOUT_ANSWER = frozenset({TraceOutcome.NEVER_SEEN, TraceOutcome.UNKNOWN})
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """What the store keeps of a delivered event; times are in UTC, and the value is exact."""
+    """What the store keeps of a delivered event.
+
+    Attributes:
+        sent_at: When the event was sent, in UTC.
+        event_time: The event time, in UTC.
+        source: The source.
+        order_id: The order ID.
+        value: The exact value.
+        currency: The currency.
+        md5: The MD5 hash of the address.
+        sha2: The SHA-256 hash of the address.
+    """
 
     sent_at: str
     event_time: str
@@ -69,9 +80,10 @@ class LetterDetails(msgspec.Struct, frozen=True):
     """What a dead letter says: which column is at fault, and what a replay would do.
 
     Attributes:
+        field: The column at fault.
         odd_value: The value of this column, if the dead letter has it.
         detail: Facts about the reason.
-        replay: What a replay would do, one of `PROSPECTS`.
+        replay: What a replay does with the dead letter: a name in `replay` of `dead-letters`.
     """
 
     field: str | None
@@ -85,18 +97,21 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: The ID as the user wrote it, with hashes in place of addresses.
+        outcome: `arrived`, `dead_letter`, `on_its_way`, `interrupted`, `expired`, `left_out`,
+            `never_seen` or `unknown`.
         words: The answer in a sentence.
-        stream: The tap's stream, if an event or a record was found.
-        event_id: The ID of the event.
-        run: The ID of the run that sent the event, has reserved it, or wrote its dead letter.
-        pixel_id: The pixel of the event.
+        stream: The tap's name for the stream; None if nothing was found.
+        event_id: The event ID; None if nothing was found.
+        run: The ID of the run that sent the event, has reserved it, or wrote its dead letter; None
+            if the history lacks the run.
+        pixel_id: The pixel ID; None if it is not known.
         reason: Why the event is a dead letter, or why the record is left out.
         until: When the API stops to accept the event.
         to_do: What to do.
         command: The command that sends the dead letter, or shows it if a replay cannot send it.
         letter: What the dead letter says.
-        delivered: What the store keeps of the delivered event, with `keep_delivered`.
-        now: What a run would do with the record of the input now.
+        delivered: With `keep_delivered`, what the store keeps of the delivered event.
+        now: With `--input`, what a run would do with the record now.
     """
 
     id: str = ""

@@ -29,12 +29,11 @@ HINT_WORDS = {
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """A suggestion to the author of a map.
+    """A suggestion to the author of a map. `code` is a key of `HINT_WORDS`.
 
     Attributes:
-        code: A key of `HINT_WORDS`.
-        name: The text in place of the braces in the words: a name that exists, a fixed text, or an
-            expression for `event_id`.
+        code: The kind of the hint.
+        name: A name that exists, a fixed text, or an expression for `event_id`.
     """
 
     code: str
@@ -87,12 +86,12 @@ _SETTABLE = frozenset({"pixel_id_missing", "source_missing"})
 
 
 class MapFinding(msgspec.Struct, frozen=True):
-    """One problem of a map, or of a setting for mapped streams.
+    """A problem of a map, or of a setting for mapped streams; `code` is in `FINDING_WORDS`.
 
     Attributes:
-        code: A key of `FINDING_WORDS`.
-        stream: The name under which the map's records are counted. For `timezone_unused`, this may
-            be several names with commas.
+        code: The kind of the problem.
+        stream: The name of the stream in the counts of a run. For `timezone_unused`, this may be
+            several names with commas.
         column: The column of events that the problem is about.
         reads: What the column reads: a path with dots, or the key properties.
         hint: A suggestion to the author of the map.
@@ -119,7 +118,8 @@ class AbsentStream(msgspec.Struct, frozen=True):
     """A stream, or a pattern of streams, that a map names but that the input does not have.
 
     Attributes:
-        similar: The most similar stream of the input that no map names, or None.
+        stream: The name or the pattern in the settings.
+        similar: The most similar stream of the input that no map names.
     """
 
     stream: str

@@ -50,10 +50,11 @@ class FailedRuns(msgspec.Struct, frozen=True):
     """Runs have failed, and no later run shows that the failure is over.
 
     Attributes:
-        failure: Why the newest of them failed.
-        since: When the oldest of them ended.
-        runs: How many there are.
-        streams: The streams of these runs; empty if the newest run is one of them.
+        failure: Why the newest of these runs failed.
+        since: When the oldest of these runs ended.
+        runs: How many runs failed.
+        streams: The streams of these runs, if later runs of other streams have succeeded; otherwise
+            empty.
     """
 
     failure: Failure
@@ -63,7 +64,11 @@ class FailedRuns(msgspec.Struct, frozen=True):
 
 
 class NoRun(msgspec.Struct, frozen=True):
-    """No run has ended for too long. `since` is when the last run ended; None if there is none."""
+    """No run has ended for too long.
+
+    Attributes:
+        since: When the last run ended; None if there is none.
+    """
 
     since: dt.datetime | None
 
@@ -76,10 +81,12 @@ class Problem(msgspec.Struct, frozen=True):
     """A cause, and the events that have not arrived because of it.
 
     Attributes:
+        cause: What is wrong.
         ledger: The events that wait, if runs failed or are missing. If dead letters are unusual,
             those with the main reason that the store still has. Empty for other causes.
         until: When the first of these events that can still be sent becomes too old.
-        example: The event ID of a dead letter that is unusual.
+        example: The event ID of a dead letter that is unusual, for `trace`; None if the cause is
+            not about dead letters.
     """
 
     cause: Cause
@@ -196,7 +203,13 @@ def _still_counts(run: RunRecord, last: RunRecord, succeeded: set[str]) -> bool:
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A change of a setting or of the version. Values are None if only their digest is kept."""
+    """A change of a setting or of the version.
+
+    Attributes:
+        name: The name of the setting, or `version`.
+        before: The value before; None for maps and presets, which are kept only as digests.
+        after: The value after; None for maps and presets.
+    """
 
     name: str
     before: str | None = None
@@ -230,7 +243,15 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[Change]:
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """How many conversions from some sources lack something: `missing` of `conversions`."""
+    """How many conversions from some sources lack something.
+
+    Attributes:
+        lack: The column that the conversions lack; `late` if they were sent more than an hour
+            after their event time.
+        sources: The sources of the conversions.
+        missing: How many conversions lack it.
+        conversions: How many conversions there are.
+    """
 
     lack: str
     sources: tuple[str, ...]

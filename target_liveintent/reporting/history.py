@@ -78,7 +78,13 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Range(msgspec.Struct, frozen=True):
-    """What is usual: eight of ten days are between `low` and `high`; `middle` is the median."""
+    """What is usual for a number.
+
+    Attributes:
+        low: The lower end: eight of ten usual days are between `low` and `high`.
+        middle: The median of the days.
+        high: The upper end.
+    """
 
     low: float
     middle: float

@@ -31,9 +31,15 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """How many events are in each place. `read` is always computed: the sum of the places.
 
     Attributes:
-        values: The sums of the values by place, and then by currency in the order of the codes. A
-            value without a currency has an empty code. The values of events that are left out are
-            not added up.
+        read: The sum of all places.
+        arrived: How many events LiveIntent has confirmed.
+        waiting: How many events a run read but did not send; the next run sends them.
+        replayable: How many events are dead letters whose time window is open.
+        lost: How many events cannot be sent any more, or have a dead letter that was deleted.
+        left_out: How many records the map or a rule does not send.
+        values: The exact sums of the values by place, and then by currency in the order of the
+            codes. The code is empty for values without a currency. The values of events that are
+            left out are not added up.
         until: When the first event that waits or can be replayed becomes too old.
     """
 

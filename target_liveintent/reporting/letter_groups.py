@@ -35,7 +35,15 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Example(msgspec.Struct):
-    """A dead letter; it has `keys` if nothing else identifies the row of the tap."""
+    """A dead letter as an example.
+
+    Attributes:
+        event_id: The event ID.
+        order_id: The order ID.
+        field: The column at fault.
+        detail: Facts about the reason.
+        keys: The key properties, if nothing else identifies the row of the tap.
+    """
 
     event_id: str | None
     order_id: str | None
@@ -45,10 +53,16 @@ class Example(msgspec.Struct):
 
 
 class Letters(msgspec.Struct):
-    """How many dead letters there are, and what a replay does with those that are `judged`.
+    """How many dead letters there are, and what a replay does with those that are judged.
 
-    The newest of each group are judged. `first` and `last` say when the first and the last dead
-    letter were written, in UTC and in ISO 8601.
+    Attributes:
+        letters: How many dead letters there are.
+        first: When the first one was written, in UTC.
+        last: When the last one was written, in UTC.
+        judged: How many dead letters `replay` counts: all, or the newest of each group, up to
+            5,000. The command `replay --dry-run` counts all.
+        replay: How many a replay `sends`, keeps for `--unconfirmed` (`leaves_out`) or for an
+            `other_account`, drops (`expired` or `dropped`), or `cannot_send` as they are.
     """
 
     letters: int = 0
@@ -68,14 +82,26 @@ class Letters(msgspec.Struct):
 
 
 class StreamLetters(Letters, kw_only=True):
-    """The dead letters of one stream, for one reason."""
+    """The dead letters of one stream, for one reason.
+
+    Attributes:
+        stream: The tap's name for the stream.
+        examples: Up to three of the dead letters.
+    """
 
     stream: str
     examples: list[Example] = []
 
 
 class ReasonLetters(msgspec.Struct):
-    """The dead letters that have one reason; `advice` says what happened, and what to do."""
+    """The dead letters that have one reason.
+
+    Attributes:
+        reason: The code of the reason.
+        letters: How many dead letters have the reason.
+        advice: What happened, and what to do.
+        streams: The dead letters of each stream.
+    """
 
     reason: str
     letters: int
@@ -84,7 +110,14 @@ class ReasonLetters(msgspec.Struct):
 
 
 class Addressee(msgspec.Struct):
-    """The account and the pixel of dead letters. `pixel_id` is None if they have no usable one."""
+    """The account and the pixel for which dead letters were written.
+
+    Attributes:
+        customer_id: The customer ID.
+        api_host: The host of the API.
+        pixel_id: The pixel ID; None if the dead letters have no usable one.
+        letters: How many dead letters they have.
+    """
 
     customer_id: str
     api_host: str
@@ -93,9 +126,15 @@ class Addressee(msgspec.Struct):
 
 
 class DeadLetters(Letters, kw_only=True):
-    """All that `dead-letters` shows; the notes are sentences about the settings.
+    """All that `dead-letters` shows.
 
-    `ledger` is about the last 91 days, and the account and the pixel of the settings.
+    Attributes:
+        notes: Sentences about the settings.
+        ledger: Where the events of the last 91 days are, for the account and the pixel of the
+            settings.
+        reasons: The dead letters by reason.
+        written_for: The number of dead letters for each account and pixel.
+        version: The version of this format.
     """
 
     notes: list[str]

@@ -110,13 +110,17 @@ def worse_figure(item: Unusual) -> tuple[str, str]:
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """A figure of the last 24 hours, and of each of `Overview.days`, with what is usual.
+    """A figure of the last 24 hours and of each day, with what is usual; see `FIGURES`.
 
     Attributes:
+        figure: The name of the figure.
         subject: The currency; empty if the figure has no currency.
+        now: The figure of the last 24 hours.
         week_ago: The figure of the 24 hours that ended a week ago; None before the first day.
+        usual: What is usual for the figure.
         is_worse: Whether a rule finds that the figure is worse than usual, and not by chance.
-        days: The figure of each day; None if nothing is known of the day, or for this figure.
+        days: The figure of each day of `days`; None if nothing is known of the day, or for this
+            figure.
     """
 
     figure: str
@@ -153,7 +157,14 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class DayOfRuns(msgspec.Struct, frozen=True):
-    """A day: the number of its usual runs, its ledger, and how many conversions usually arrive."""
+    """A day of the chart.
+
+    Attributes:
+        day: The date.
+        runs: How many runs of a schedule ended on this day.
+        ledger: Where the events of this day are.
+        usual: How many conversions usually arrive.
+    """
 
     day: dt.date
     runs: int
@@ -165,16 +176,21 @@ class Overview(msgspec.Struct):
     """The overview of the history of one account and pixel.
 
     Attributes:
-        first_day: The first day of the history that was read; None if the history is empty.
+        account: The account, as a text.
+        pixel_id: The pixel ID of the settings.
+        as_of: The time of the report.
+        first_day: The first day of the history, at most 91 days ago; None if the history is empty.
         comparable_from: The first day that can be compared with usual days; None without history.
         last_run: The newest run that a schedule started, or else the newest run of any kind.
-        next_run: When the next run is due, if enough runs show how much time is between them.
+        next_run: When the next run is due; None until five runs show how much time is between them.
         causes: Why `health` ends with exit code 3, the worst first.
-        ledger: The ledger of the last 24 hours.
+        ledger: Where the events of the last 24 hours are.
         gaps: What conversions of the last 30 days lack, the most useful first.
+        figures: The figures of the last 24 hours, and what is usual for them.
         reasons: The ledgers of the last 30 days by reason, without events that arrived or wait.
         months: The ledgers of three months by their first days in the history, the newest first.
         days: The last 90 days, or those since `first_day`. Today is the last one, and is not over.
+        changes: Which settings changed, and whether the version changed, by day.
     """
 
     account: str

@@ -40,9 +40,11 @@ way, the log says so."""
 class Doubt(msgspec.Struct, frozen=True):
     """Something that is probably wrong with a stream, or that a run assumes.
 
+    `code` is a key of `DOUBTS`, and `facts` are in its sentence; a list contains alternatives.
+
     Attributes:
-        code: A key of `DOUBTS`.
-        facts: The names and numbers in the sentence of the code; a list contains alternatives.
+        code: The kind of the doubt.
+        facts: The names and numbers that belong to this kind.
         cause: The most frequent cause, if it is known.
     """
 
