@@ -78,6 +78,7 @@ def report() -> str:
     return _joined(
         _fields("other fields", overview.Overview),
         _fields("field of a ledger", ledger.Ledger),
+        _fields("field of `last_24_hours`", overview.LastDay),
         _fields("field of one of `figures`", overview.Compared),
         _figures(),
         _fields("field of `usual`", history.Range),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from target_liveintent.conversions.amounts import counted
 from target_liveintent.failures import FailureCode
-from target_liveintent.reasons import BEYOND_REPAIR, MAY_HAVE_COUNTED
+from target_liveintent.reasons import MAY_HAVE_COUNTED
 from target_liveintent.reporting import rules, words
 from target_liveintent.reporting.findings import Cause, FailedRuns, NoRun, Problem
 from target_liveintent.reporting.history import STOPPED, Range
@@ -21,7 +21,7 @@ SaidAndToDo = tuple[str, str]
 """What is said of a problem, and what to do."""
 GOOD, CALM, BAD = "good", "calm", "bad"
 """The status of a headline: nothing is wrong, nothing is urgent, or there is a problem."""
-NO_PROBLEM = "No problem is known so far."
+NOTHING_TO_COMPARE = "The last run succeeded. There are no usual days yet to compare with."
 NOTHING_WRONG = "Nothing is wrong."
 _NOTHING_TO_DO = "Nothing to do."
 _OPERATOR = "the person who runs the pipeline"
@@ -31,20 +31,29 @@ _FINAL = "nobody can correct a value after it was sent to LiveIntent."
 
 
 class Headline(NamedTuple):
-    """How things are: `GOOD`, `CALM` or `BAD`, in a few words, and what to do now."""
+    """How things are, and what to do now.
+
+    Attributes:
+        status: `GOOD`, `CALM` or `BAD`.
+        said: How things are, in a few words.
+        to_do: What to do now, who does it, and until when.
+        fact: The numbers behind it; empty if there are none.
+    """
 
     status: str
     said: str
     to_do: str = _NOTHING_TO_DO
+    fact: str = ""
 
 
+_IF_IT_LASTS = f"If this page says the same tomorrow, tell {_OPERATOR}."
 _KEY_REFUSED = (
     "LiveIntent refused the access key.",
     f"Ask {_OPERATOR} to renew the access key (token), and to start the pipeline again.",
 )
 _NOT_REACHED = (
     "LiveIntent could not be reached.",
-    f"The next run sends what waits. If this lasts for hours, tell {_OPERATOR}.",
+    f"The next run sends what waits. {_IF_IT_LASTS}",
 )
 _ALL_REFUSED = (
     "LiveIntent refused every conversion.",
@@ -71,7 +80,7 @@ FAILURE_HEADLINES: dict[FailureCode, SaidAndToDo] = {
     FailureCode.STOPPED_IN_OUTAGE: _NOT_REACHED,
     FailureCode.LONG_WAIT: (
         "LiveIntent asked a run to pause for a longer time than the settings allow.",
-        f"If this lasts for hours, tell {_OPERATOR}.",
+        f"The next run sends what waits. {_IF_IT_LASTS}",
     ),
     FailureCode.ALL_REFUSED: _ALL_REFUSED,
     FailureCode.REPLAY_REFUSED: _ALL_REFUSED,
@@ -111,15 +120,19 @@ RULE_HEADLINES: dict[str, SaidAndToDo] = {
 """What is said of something unusual, by the rule that found it. What to do about dead letters
 depends on their reason."""
 _SEND_AGAIN = f"Ask {_OPERATOR} to fix the cause, and to send these conversions again."
+_LOAD_AGAIN = f"Ask {_OPERATOR} to correct the map, and to load these rows again."
 _ACTIONS = {
     "refused_by_api": "Ask your account manager at LiveIntent what is wrong with these conversions,"
     f" and tell {_OPERATOR}, who can send them again.",
     "missing_key": f"Ask {_OPERATOR} to map an ID that each record has, and to load these rows"
     " again.",
-} | dict.fromkeys(
-    BEYOND_REPAIR,
-    f"These conversions cannot be sent again. Ask {_OPERATOR} to fix the cause for the next ones.",
-)
+    "no_identity": f"A replay cannot send these conversions. Ask {_OPERATOR} whether the map still"
+    " finds the e-mail address.",
+    "event_too_old": "LiveIntent no longer accepts these conversions. Ask"
+    f" {_OPERATOR} why they were sent so late.",
+    "mapping_failed": _LOAD_AGAIN,
+    "missing_event_time": _LOAD_AGAIN,
+}
 """What to do about dead letters for which a replay is not enough, by their reason."""
 _SHOWS_LETTERS = "target-liveintent dead-letters"
 _WROTE_LETTERS = (FailureCode.TOO_MANY_REJECTED, FailureCode.NOTHING_DELIVERED)
@@ -162,10 +175,12 @@ class Top(NamedTuple):
     Attributes:
         when: Such as "today" or "in the last 24 hours".
         than: Such as "usual" or "on a usual Tuesday".
+        by_place: How many can be replayed, are lost or left out: by place, then by reason.
     """
 
     when: str
     ledger: Ledger
+    by_place: dict[str, dict[str, int]]
     usual: Range | None
     than: str
 
@@ -176,14 +191,16 @@ def top_of(overview: Overview) -> Top:
     due, last = overview.next_run, overview.last_run
     is_daily = bool(due and last and due - last.ended_at >= _HALF_A_DAY)
     if not is_daily and overview.ledger != today.ledger:
-        return Top("in the last 24 hours", overview.ledger, usual, "usual")
+        return Top(
+            "in the last 24 hours", overview.ledger, overview.last_24_hours.by_place, usual, "usual"
+        )
     known = [day for day in overview.days if day.runs or day.ledger.read]
     day = known[-1] if known else today
     when = "today" if day is today else f"on {words.day_words(day.day)}"
     with_runs = [other.day for other in overview.days if other.runs]
     is_weekday = compares_weekdays(with_runs, day.day)
     than = f"on a usual {day.day:%A}" if is_weekday else "usual"
-    return Top(when, day.ledger, day.usual, than)
+    return Top(when, day.ledger, day.by_place, day.usual, than)
 
 
 def sentence(overview: Overview) -> str:
@@ -207,9 +224,10 @@ def _change(top: Top) -> str:
     if top.usual is None or not top.usual.middle:
         return ""
     percent = round(100 * (top.ledger.arrived / top.usual.middle - 1))
+    usual = f"{top.than} ({words.range_words(top.usual, '{:,.0f}'.format)})"
     if not percent:
-        return f", as many as {top.than}"
-    return f", {abs(percent):,} % {'fewer' if percent < 0 else 'more'} than {top.than}"
+        return f", as many as {usual}"
+    return f", {abs(percent):,} % {'fewer' if percent < 0 else 'more'} than {usual}"
 
 
 def headline_of(overview: Overview) -> Headline:
@@ -228,7 +246,7 @@ def headline_of(overview: Overview) -> Headline:
         return Headline(GOOD, NOTHING_WRONG)
     rest = overview.ledger.to_send - overview.ledger.arrived
     why = f"Ask {_OPERATOR} why {rest:,} did not arrive." if rest else _NOTHING_TO_DO
-    return Headline(CALM, NO_PROBLEM, why)
+    return Headline(CALM, NOTHING_TO_COMPARE, why)
 
 
 def _of_problem(problem: Problem, overview: Overview) -> Headline:
@@ -238,7 +256,7 @@ def _of_problem(problem: Problem, overview: Overview) -> Headline:
         to_do = f"{to_do} LiveIntent accepts the first of these conversions until {end}."
     if overview.last_run is None:
         return Headline(CALM, "There has been no run yet.", to_do)
-    return Headline(BAD, said, to_do)
+    return Headline(BAD, said, to_do, words.fact_words(problem.cause, overview.as_of))
 
 
 def cause_lines(overview: Overview, most: int) -> list[str]:
@@ -275,5 +293,6 @@ def change_in_a_week(figure: Compared) -> str:
     if now is None or before is None:
         return "-"
     if figure.kind.is_share:
-        return f"{round(100 * (float(now) - float(before))):+d} points"
+        # Both are shown as whole percents, so their difference must fit these.
+        return f"{round(100 * float(now)) - round(100 * float(before)):+d} points"
     return f"{round(100 * (float(now) / float(before) - 1)):+,d} %" if before > 0 else "-"

@@ -106,6 +106,18 @@ def of_24_hours(rows: Iterable[PlaceRow], end: float) -> list[PlaceRow]:
     return [row for row in rows if end - DAY < row.read_at <= end]
 
 
+def by_place_and_reason(rows: Iterable[PlaceRow]) -> dict[str, dict[str, int]]:
+    """Return how many events can be replayed, are lost or left out: by place, then by reason.
+
+    The largest number of a place comes first.
+    """
+    reasons = {place: Counter[str]() for place in (*NOT_ARRIVED, LEFT_OUT)}
+    for row in rows:
+        if row.place in reasons:
+            reasons[row.place][row.reason] += row.events
+    return {place: dict(counts.most_common()) for place, counts in reasons.items()}
+
+
 def not_arrived_by_reason(rows: Sequence[PlaceRow]) -> dict[str, int]:
     """Return how many events can be replayed or are lost, by reason, the largest number first."""
     reasons = Counter[str]()

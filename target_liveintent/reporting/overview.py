@@ -17,6 +17,7 @@ from target_liveintent.conversions.amounts import money, money_in
 from target_liveintent.reporting import findings, usual_range
 from target_liveintent.reporting.history import (
     DAYS_READ,
+    REPLAY,
     SCHEDULED,
     History,
     Range,
@@ -27,6 +28,7 @@ from target_liveintent.reporting.history import (
 from target_liveintent.reporting.ledger import (
     NOT_ARRIVED,
     Ledger,
+    by_place_and_reason,
     ledger_of,
     of_24_hours,
     rows_by_day,
@@ -49,10 +51,11 @@ _RECENT_DAYS = 30
 
 
 class DayFigures(NamedTuple):
-    """The figures of a day: what its runs counted, and its ledger."""
+    """The figures of a day: what its runs counted, and where its events are, and why."""
 
     counts: StreamCounts
     ledger: Ledger
+    by_place: dict[str, dict[str, int]]
 
 
 class FigureKind(NamedTuple):
@@ -77,6 +80,7 @@ def _sent_from(source: str, _: str, day: DayFigures) -> int | None:
 
 FIGURES: dict[str, FigureKind] = {
     CONVERSIONS: FigureKind("Arrived", lambda _, day: day.ledger.arrived),
+    "waiting": FigureKind("Waits", lambda _, day: day.ledger.waiting),
     "dead_letters": FigureKind("Can be replayed, or lost", lambda _, day: day.ledger.not_arrived),
     TOTAL_VALUE: FigureKind(
         "Value",
@@ -163,13 +167,28 @@ class DayOfRuns(msgspec.Struct, frozen=True):
         day: The date.
         runs: How many runs of a schedule ended on this day.
         ledger: Where the events of this day are.
+        by_place: How many can be replayed, are lost or left out: by place, then by reason.
         usual: How many conversions usually arrive.
     """
 
     day: dt.date
     runs: int
     ledger: Ledger
+    by_place: dict[str, dict[str, int]]
     usual: Range | None
+
+
+class LastDay(msgspec.Struct, frozen=True):
+    """Why events of the last 24 hours have not arrived, and what a replay sent.
+
+    Attributes:
+        by_place: How many can be replayed, are lost or left out: by place, then by reason.
+        replay: The newest replay, if it ended in the last 24 hours; otherwise None. It has the
+            fields of `last_run`.
+    """
+
+    by_place: dict[str, dict[str, int]]
+    replay: RunRecord | None
 
 
 class Overview(msgspec.Struct):
@@ -179,29 +198,30 @@ class Overview(msgspec.Struct):
         account: The account, as a text.
         pixel_id: The pixel ID of the settings.
         as_of: The time of the report.
-        first_day: The first day of the history, at most 91 days ago; None if the history is empty.
         comparable_from: The first day that can be compared with usual days; None without history.
         last_run: The newest run that a schedule started, or else the newest run of any kind.
         next_run: When the next run is due; None until five runs show how much time is between them.
         causes: Why `health` ends with exit code 3, the worst first.
         ledger: Where the events of the last 24 hours are.
+        last_24_hours: Why these events have not arrived, and what a replay sent.
         gaps: What conversions of the last 30 days lack, the most useful first.
         figures: The figures of the last 24 hours, and what is usual for them.
         reasons: The ledgers of the last 30 days by reason, without events that arrived or wait.
         months: The ledgers of three months by their first days in the history, the newest first.
-        days: The last 90 days, or those since `first_day`. Today is the last one, and is not over.
+        days: The last 90 days, or those since the first day of the history. Today is the last one,
+            and is not over.
         changes: Which settings changed, and whether the version changed, by day.
     """
 
     account: str
     pixel_id: int | None
     as_of: dt.datetime
-    first_day: dt.date | None
     comparable_from: dt.date | None
     last_run: RunRecord | None
     next_run: dt.datetime | None
     causes: list[findings.Problem]
     ledger: Ledger
+    last_24_hours: LastDay
     gaps: list[findings.Gap]
     figures: list[Compared]
     reasons: dict[str, Ledger]
@@ -237,12 +257,12 @@ def overview_of(
         account=settings.account.words,
         pixel_id=settings.pixel_id,
         as_of=now,
-        first_day=gathered.first_day,
         comparable_from=gathered.comparable_from if gathered.first_day else None,
         last_run=next(iter((scheduled or history.runs)[-1:]), None),
         next_run=None if gap is None else scheduled[-1].ended_at + gap,
         causes=[findings.problem_of(cause, rows) for cause in causes],
         ledger=gathered.now.ledger,
+        last_24_hours=LastDay(gathered.now.by_place, _recent_replay(history, now)),
         gaps=findings.gaps_in(total_of(month)),
         figures=gathered.figures(),
         reasons=_by_reason(row for day, row in gathered.rows if day >= month_ago),
@@ -285,21 +305,21 @@ class _Gathered:
 
     def _figures_of(self, day: dt.date, rows: Iterable[PlaceRow]) -> DayFigures:
         runs = self.runs[day].runs if day in self.runs else ()
-        return DayFigures(total_of(runs), ledger_of(rows))
+        return _day_figures(runs, [*rows])
 
     def _usual_runs(self, day: dt.date) -> int:
         return len(self.runs[day].usual_runs) if day in self.runs else 0
 
     def day(self, day: dt.date) -> DayOfRuns:
         """Return what the chart shows of a day."""
-        ledger = self.known[day].ledger if day in self.known else ledger_of(())
+        known = self.known.get(day) or _day_figures((), ())
         numbers = [(earlier, figures.ledger.arrived) for earlier, figures in self.usual]
         usual = (
             usual_range.range_of(usual_range.comparable(numbers, day))
             if day >= self.comparable_from
             else None
         )
-        return DayOfRuns(day, self._usual_runs(day), ledger, usual)
+        return DayOfRuns(day, self._usual_runs(day), known.ledger, known.by_place, usual)
 
     def figures(self) -> list[Compared]:
         """Return all figures, with what is usual for each."""
@@ -342,7 +362,17 @@ def _by_reason(rows: Iterable[PlaceRow]) -> dict[str, Ledger]:
     return dict(sorted(ledgers.items(), key=lambda item: (-item[1].read, item[0])))
 
 
+def _recent_replay(history: History, now: dt.datetime) -> RunRecord | None:
+    replays = [run for run in history.runs if run.kind == REPLAY]
+    is_recent = bool(replays) and usual_range.is_recent(replays[-1].ended_at, now)
+    return replays[-1] if is_recent else None
+
+
 def _figures_until(history: History, rows: Sequence[PlaceRow], end: dt.datetime) -> DayFigures:
     """Return the figures of the 24 hours before a moment."""
     runs = [run for run in history.runs if usual_range.is_recent(run.ended_at, end)]
-    return DayFigures(total_of(runs), ledger_of(of_24_hours(rows, end.timestamp())))
+    return _day_figures(runs, of_24_hours(rows, end.timestamp()))
+
+
+def _day_figures(runs: Iterable[RunRecord], rows: Sequence[PlaceRow]) -> DayFigures:
+    return DayFigures(total_of(runs), ledger_of(rows), by_place_and_reason(rows))

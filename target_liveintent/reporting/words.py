@@ -7,6 +7,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
 from target_liveintent.conversions.amounts import counted, money, money_in
 from target_liveintent.conversions.event_model import DAY
@@ -17,6 +18,7 @@ from target_liveintent.reporting.history import Ending, Finding, Range, Unusual
 from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.run.counts import ALL_SOURCES
 from target_liveintent.run.coverage import COVERAGE_FIELDS, HOUR
+from target_liveintent.store.places import NOT_SETTLED
 
 _AGE_UNITS = ((DAY, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
 
@@ -87,7 +89,7 @@ def month_words(first_day: dt.date, now: dt.date) -> str:
 
 
 def kept_back(ledger: Ledger, zone: dt.tzinfo | None) -> str:
-    """Return what did not arrive: "4 wait until 7 December, 14:10; 2 are lost"."""
+    """Return what did not arrive: "4 wait (deadline: 7 December, 14:10); 2 are lost"."""
     parts = []
     if ledger.waiting:
         parts.append(f"{ledger.waiting:,} wait{'s' if ledger.waiting == 1 else ''}")
@@ -95,17 +97,17 @@ def kept_back(ledger: Ledger, zone: dt.tzinfo | None) -> str:
         parts.append(f"{ledger.replayable:,} can be replayed")
     still_open = " and ".join(parts)
     if still_open and ledger.until:
-        still_open += f" until {end_words(ledger.until, zone)}"
+        still_open += f" (deadline: {end_words(ledger.until, zone)})"
     lost = f"{ledger.lost:,} {'is' if ledger.lost == 1 else 'are'} lost" if ledger.lost else ""
     return "; ".join(filter(None, (still_open, lost)))
 
 
 def unusual_words(unusual: Unusual) -> str:
-    """Return what a rule finds, in words that follow the name of the stream."""
+    """Return what a rule finds, and what to check, in words that follow the name of the stream."""
     words = RULE_WORDS.get(unusual.rule)
     if words is None:
         return f"the rule {unusual.rule}, which this version does not have, finds something unusual"
-    return words(unusual.finding)
+    return f"{words.fact(unusual.finding)}. {words.check(unusual.finding)}"
 
 
 def unusual_lines(unusual: Iterable[Unusual]) -> Iterator[str]:
@@ -116,16 +118,44 @@ def unusual_lines(unusual: Iterable[Unusual]) -> Iterator[str]:
         yield f"{stream}: unusual: {sentences}"
 
 
+def conversions_of(reason: str, events: int) -> str:
+    """Return how many conversions have a reason: "3 conversions without consent"."""
+    return f"{counted(events, 'conversion')} {reason_words(reason)}"
+
+
+def reason_words(reason: str) -> str:
+    """Return what conversions with a reason have in common, in words that follow their number."""
+    if reason in REASONS:
+        return REASONS[reason].short
+    return _OTHER_REASONS.get(reason, f"with the reason {reason or 'unknown'}")
+
+
+_OTHER_REASONS = {
+    NOT_SETTLED: "that a failed run read, and no later run sent in time",
+    "filtered": "that a filter of the map leaves out",
+    "unmapped": "of streams that no map names",
+}
+"""The words for reasons of a ledger that no dead letter has."""
+
+
+class RuleWords(NamedTuple):
+    """What is said of a finding of a rule, and of what to check.
+
+    Attributes:
+        fact: The numbers, in words that everybody understands, without a full stop.
+        check: What the person who runs the pipeline checks, without a full stop.
+    """
+
+    fact: Callable[[Finding], str]
+    check: Callable[[Finding], str]
+
+
 def _slow_decline(finding: Finding) -> str:
     now, then = counted(finding.count, "conversion"), f"{finding.whole:,}"
     if finding.subject:
         now = amount_words(finding.count, finding.subject)
         then = money(finding.whole, finding.subject)
-    return (
-        f"the last seven days had {now}; the same days {finding.weeks} weeks earlier had {then}. If"
-        " your shop sold as much as then, check what the tap no longer sends, and why records were"
-        " not sent"
-    )
+    return f"the last seven days had {now}; the same days {finding.weeks} weeks earlier had {then}"
 
 
 def _other_average(finding: Finding) -> str:
@@ -133,60 +163,91 @@ def _other_average(finding: Finding) -> str:
     average = amount(finding.average or 0)
     return (
         f"the average value {money_in(finding.subject)} was {average} in the last 24 hours, but"
-        f" {range_words(finding.usual, amount)} is usual. Check whether the unit of the column"
-        " 'value' has changed, for example to cents"
+        f" {range_words(finding.usual, amount)} is usual"
     )
 
 
 def _more_dead_letters(finding: Finding) -> str:
-    reason, main_count = finding.main_reason, finding.main_count
-    some = "all" if main_count == finding.count else f"{main_count:,}"
+    some = "all" if finding.main_count == finding.count else f"{finding.main_count:,}"
     return (
         f"{counted(finding.count, 'conversion')} of the last 24 hours did not arrive, but"
-        f" {_counts(finding.usual)} are usual; {some} of them for the reason"
-        f" `{reason}`{_meaning(reason)}"
+        f" {_counts(finding.usual)} are usual; {some} of them are conversions"
+        f" {reason_words(finding.main_reason)}"
     )
+
+
+def _reason_in_detail(finding: Finding) -> str:
+    reason = finding.main_reason or finding.subject
+    if reason not in REASONS:
+        return "This version does not know the reason"
+    return f"Reason `{reason}`: {REASONS[reason].meaning}"
 
 
 def _counts(usual: Range | None) -> str:
     return range_words(usual, "{:,.0f}".format)
 
 
-def _meaning(reason: str) -> str:
-    return f": {REASONS[reason].meaning}" if reason in REASONS else ""
-
-
-RULE_WORDS: dict[str, Callable[[Finding], str]] = {
-    "conversions": lambda finding: (
-        f"{counted(finding.count, 'conversion')} in the last 24 hours, but"
-        f" {_counts(finding.usual)} are usual. Check whether the tap still sends all records. The"
-        " run's log says why records were not sent"
+RULE_WORDS: dict[str, RuleWords] = {
+    "conversions": RuleWords(
+        fact=lambda finding: (
+            f"{counted(finding.count, 'conversion')} in the last 24 hours, but"
+            f" {_counts(finding.usual)} are usual"
+        ),
+        check=lambda _: (
+            "Check whether the tap still sends all records. The run's log says why records were"
+            " not sent"
+        ),
     ),
-    "decline": _slow_decline,
-    "average_value": _other_average,
-    "new_currency": lambda finding: (
-        f"{counted(finding.count, 'conversion')} in the last 24 hours"
-        f" ({percent(finding.count, finding.whole)}) had a value {money_in(finding.subject)}, which"
-        " hardly any conversion had before. Check whether your shop has a new currency, or the"
-        " column that is mapped to 'currency' has changed"
+    "decline": RuleWords(
+        fact=_slow_decline,
+        check=lambda _: (
+            "If your shop sold as much as then, check what the tap no longer sends, and why"
+            " records were not sent"
+        ),
     ),
-    "coverage": lambda finding: (
-        f"in the last 24 hours, {percent(finding.count, finding.whole)} of the conversions had a"
-        f" value in {finding.subject} ({COVERAGE_FIELDS.get(finding.subject, finding.subject)}),"
-        f" but {range_words(finding.usual, share_words)} is usual. Check whether the tap still"
-        f" fills the column that is mapped to {finding.subject}"
+    "average_value": RuleWords(
+        fact=_other_average,
+        check=lambda _: (
+            "Check whether the unit of the column 'value' has changed, for example to cents"
+        ),
     ),
-    "new_reason": lambda finding: (
-        f"{counted(finding.count, 'record')} {'was' if finding.count == 1 else 'were'} not sent"
-        f" because of a reason that has never occurred before, {finding.subject}"
-        f"{_meaning(finding.subject)}"
+    "new_currency": RuleWords(
+        fact=lambda finding: (
+            f"{counted(finding.count, 'conversion')} in the last 24 hours"
+            f" ({percent(finding.count, finding.whole)}) had a value {money_in(finding.subject)},"
+            " which hardly any conversion had before"
+        ),
+        check=lambda _: (
+            "Check whether your shop has a new currency, or the column that is mapped to"
+            " 'currency' has changed"
+        ),
     ),
-    "late": lambda finding: (
-        "in the last 24 hours, 0 % of the conversions were sent within an hour of their event time,"
-        f" but {range_words(finding.usual, share_words)} is usual. Check whether the tap takes"
-        " longer, or the schedule starts it less often"
+    "coverage": RuleWords(
+        fact=lambda finding: (
+            f"in the last 24 hours, {percent(finding.count, finding.whole)} of the conversions had"
+            f" a value in {finding.subject}"
+            f" ({COVERAGE_FIELDS.get(finding.subject, finding.subject)}), but"
+            f" {range_words(finding.usual, share_words)} is usual"
+        ),
+        check=lambda finding: (
+            f"Check whether the tap still fills the column that is mapped to {finding.subject}"
+        ),
     ),
-    "dead_letters": _more_dead_letters,
+    "new_reason": RuleWords(
+        fact=lambda finding: (
+            f"{conversions_of(finding.subject, finding.count)} did not arrive, which has never"
+            " occurred before"
+        ),
+        check=_reason_in_detail,
+    ),
+    "late": RuleWords(
+        fact=lambda finding: (
+            "in the last 24 hours, 0 % of the conversions were sent within an hour of their event"
+            f" time, but {range_words(finding.usual, share_words)} is usual"
+        ),
+        check=lambda _: "Check whether the tap takes longer, or the schedule starts it less often",
+    ),
+    "dead_letters": RuleWords(fact=_more_dead_letters, check=_reason_in_detail),
 }
 
 
@@ -208,6 +269,19 @@ def cause_words(cause: Cause, now: dt.datetime) -> str:
             return "There is no run in the history"
         return f"There has been no run for {age_words(now - cause.since)}"
     return f"{cause.stream}: {unusual_words(cause)}"
+
+
+def fact_words(cause: Cause, now: dt.datetime) -> str:
+    """Return what is known of a problem, as a sentence for everybody; empty if it says no more."""
+    if isinstance(cause, FailedRuns):
+        if cause.runs == 1:
+            return ""
+        return f"{cause.runs:,} runs have failed since {end_words(cause.since, now.tzinfo)}."
+    if isinstance(cause, NoRun):
+        return f"{cause_words(cause, now)}."
+    words = RULE_WORDS.get(cause.rule)
+    fact = words.fact(cause.finding) if words else ""
+    return fact and f"{fact[0].upper()}{fact[1:]}."
 
 
 def ending_words(ending: Ending) -> str | None:

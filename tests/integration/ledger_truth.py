@@ -178,6 +178,15 @@ def ledger_of(rows: Iterable[Row]) -> Ledger:
     return Ledger(counts, values, _utc(min(ends)) if ends else None)
 
 
+def by_place_of(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
+    """Return how many events can be replayed, are lost or left out: by place, then by reason."""
+    counts = {place: Counter[str]() for place in PLACES[2:]}
+    for row in rows:
+        if row.place in counts:
+            counts[row.place][row.reason] += row.events
+    return {place: dict(of_place) for place, of_place in counts.items()}
+
+
 def _utc(unix_time: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(unix_time))
 
@@ -207,8 +216,11 @@ class Truth:
     def _day(self, unix_time: float) -> dt.date:
         return dt.datetime.fromtimestamp(unix_time, ZONE).date()
 
+    def rows_on(self, day: dt.date) -> list[Row]:
+        return [row for row in self.rows if self._day(row.read_at) == day]
+
     def on(self, day: dt.date) -> Ledger:
-        return ledger_of(row for row in self.rows if self._day(row.read_at) == day)
+        return ledger_of(self.rows_on(day))
 
     @property
     def all(self) -> Ledger:
@@ -219,8 +231,12 @@ class Truth:
         return ledger_of(row for row in self.rows if row.place == "waiting")
 
     @property
+    def rows_of_24_hours(self) -> list[Row]:
+        return [row for row in self.rows if self.now - DAY < row.read_at <= self.now]
+
+    @property
     def last_24_hours(self) -> Ledger:
-        return ledger_of(row for row in self.rows if self.now - DAY < row.read_at <= self.now)
+        return ledger_of(self.rows_of_24_hours)
 
     @property
     def months(self) -> dict[str, Ledger]:
@@ -300,6 +316,9 @@ class Pipeline:
 
 def check_json(report: dict[str, Any], truth: Truth) -> None:
     assert in_json(report["ledger"]) == truth.last_24_hours
+    assert report["last_24_hours"]["by_place"] == by_place_of(truth.rows_of_24_hours)
+    for day in report["days"]:
+        assert day["by_place"] == by_place_of(truth.rows_on(dt.date.fromisoformat(day["day"])))
     days = {day["day"]: in_json(day["ledger"]) for day in report["days"]}
     assert days == {day: truth.on(dt.date.fromisoformat(day)) for day in days}
     assert list(days)[-1:] == [f"{truth.today}"]
@@ -317,7 +336,12 @@ def check_json(report: dict[str, Any], truth: Truth) -> None:
 def check_figures(figures: list[dict[str, Any]], truth: Truth, days: list[Ledger]) -> None:
     """Check the figures that are made of ledgers."""
     by_name = {one["figure"]: one for one in figures if not one["subject"]}
-    for name, places in (("conversions", PLACES[:1]), ("dead_letters", PLACES[2:4])):
+    figures_of_places = {
+        "conversions": PLACES[:1],
+        "waiting": PLACES[1:2],
+        "dead_letters": PLACES[2:4],
+    }
+    for name, places in figures_of_places.items():
         now, *of_days = (_sum(ledger, places) for ledger in (truth.last_24_hours, *days))
         assert by_name[name]["now"] == now
         assert [n or 0 for n in by_name[name]["days"]] == of_days
@@ -441,12 +465,13 @@ def _check_sum(page: str, truth: Truth) -> Ledger:
     (block,) = re.findall(r'(?s)<section id="ledger">.*?</section>', page)
     period = re.findall(r"that were read (.*), and where they are now</h2>", block)[0]
     if period == "in the last 24 hours":
-        top = truth.last_24_hours
+        rows = truth.rows_of_24_hours
     elif period == "today":
-        top = truth.on(truth.today)
+        rows = truth.rows_on(truth.today)
     else:
         days = [truth.today - dt.timedelta(days=n) for n in range(91)]
-        (top,) = (truth.on(day) for day in days if f"on {day.day} {day:%B}" == period)
+        (rows,) = (truth.rows_on(day) for day in days if f"on {day.day} {day:%B}" == period)
+    top = ledger_of(rows)
     parts = re.findall(r'(?s)<li class="(\w+)"><b>([\d,]+)</b> ([a-z ]+)(.*?)</li>', block)
     assert [(name, number, words.strip()) for name, number, words, _ in parts] == [
         ("read", f"{top.read:,}", "read"),
@@ -454,7 +479,25 @@ def _check_sum(page: str, truth: Truth) -> Ledger:
     ]
     for name, _, _, values in parts:
         assert re.findall("<span>([^<]*)</span>", values) == top.money(name)
+    _check_reasons(block, rows)
     return top
+
+
+def _check_reasons(block: str, rows: Iterable[Row]) -> None:
+    """Check the lines below the row of figures that say why events did not arrive."""
+    reasons = dict(re.findall(r'<p class="why"><b>([^:]*):</b> (.*)\.</p>', block))
+    reasons.pop("Replayed", None)
+    places = dict(zip(PLACES, WORDS, strict=True))
+    assert {name: _numbers_in(said) for name, said in reasons.items()} == {
+        places[place].capitalize(): sorted(of_place.values(), reverse=True)
+        for place, of_place in by_place_of(rows).items()
+        if of_place
+    }
+
+
+def _numbers_in(said: str) -> list[int]:
+    """Return the numbers with which the parts of a list begin."""
+    return [int(part.split()[0].replace(",", "")) for part in said.split("; ")]
 
 
 def _check_sentence(sentence: str, top: Ledger) -> None:
@@ -472,7 +515,9 @@ def _check_sentence(sentence: str, top: Ledger) -> None:
         ("lost", "([0-9,]+) (?:is|are) lost"),
     ):
         assert re.findall(pattern, sentence) == ([f"{counts[place]:,}"] if counts[place] else [])
-    assert re.findall("until ([^;.]*)", sentence) == ([_moment(top.until)] if top.until else [])
+    assert re.findall(r"\(deadline: ([^)]*)\)", sentence) == (
+        [_moment(top.until)] if top.until else []
+    )
 
 
 def check_letters(found: dict[str, Any], store: Path | str, truth: Truth) -> None:

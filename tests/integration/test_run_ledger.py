@@ -141,7 +141,7 @@ def test_failed_runs_and_an_outage(shop: Pipeline, server: FaultyServer) -> None
         shop.run(*mixed(shop), max_retry_seconds=1, code=1)
         assert shop.places() == {"waiting": 11, "replayable": 1, "lost": 2}
     health = shop.target.ask("health", store=str(shop.store))
-    assert (health.code, "Because of it, 11 wait until " in health.stdout) == (3, True)
+    assert (health.code, "Because of it, 11 wait (deadline: " in health.stdout) == (3, True)
     server.answer = refusing("refused")
     shop.run(*mixed(shop))
     assert shop.places() == {"arrived": 10, **LETTERS}

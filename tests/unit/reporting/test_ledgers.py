@@ -192,19 +192,22 @@ def test_text_and_page_add_up() -> None:
 
 
 SENTENCES: dict[str, tuple[list[PlaceRow], str]] = {
-    "all arrived": (usual(), "All 100 conversions arrived today, as many as on a usual Wednesday."),
+    "all arrived": (
+        usual(),
+        "All 100 conversions arrived today, as many as on a usual Wednesday (100).",
+    ),
     "fewer, some wait": (
         [*usual(95), row(at(0), WAITING, 4, days=6)],
         (
-            "95 of 99 conversions arrived today, 5 % fewer than on a usual Wednesday; 4 wait until"
-            " 26 May, 12:05."
+            "95 of 99 conversions arrived today, 5 % fewer than on a usual Wednesday (100); 4 wait"
+            " (deadline: 26 May, 12:05)."
         ),
     ),
     "more, some can be replayed": (
         [*usual(112), row(at(0), REPLAYABLE, 1, days=7), row(at(0), LOST)],
         (
-            "112 of 114 conversions arrived today, 12 % more than on a usual Wednesday; 1 can be"
-            " replayed until 27 May, 12:05; 1 is lost."
+            "112 of 114 conversions arrived today, 12 % more than on a usual Wednesday (100); 1 can"
+            " be replayed (deadline: 27 May, 12:05); 1 is lost."
         ),
     ),
     "left out": ([*usual(), row(at(0), LEFT_OUT, 9)], "All 100 conversions arrived today, as"),
@@ -212,7 +215,8 @@ SENTENCES: dict[str, tuple[list[PlaceRow], str]] = {
     "one": ([row(at(0))], "1 conversion arrived today, 99 % fewer"),
     "nothing arrived": (
         [*usual(0), row(at(0), WAITING, 1, days=2), row(at(0), REPLAYABLE, 2, days=6)],
-        "0 of 3 conversions arrived today; 1 waits and 2 can be replayed until 22 May, 12:05.",
+        "0 of 3 conversions arrived today; 1 waits and 2 can be replayed (deadline: 22 May,"
+        " 12:05).",
     ),
 }
 
@@ -305,7 +309,10 @@ def test_what_a_killed_run_sent_arrived() -> None:
     found = overview([*DAILY, killed, again], rows=[*usual(60), row(at(0), ARRIVED, 40, 2_000)])
     assert (found.figure("conversions").now, found.days[-1].ledger.arrived) == (100, 100)
     assert found.figure("total_value", "EUR").now == 5_000
-    assert sentence(found) == "All 100 conversions arrived today, as many as on a usual Wednesday."
+    assert (
+        sentence(found)
+        == "All 100 conversions arrived today, as many as on a usual Wednesday (100)."
+    )
     for by_killed_run, rules in ((60, []), (0, ["conversions"])):
         rows = [row(at(0, 9), ARRIVED, by_killed_run), row(at(0), ARRIVED, 40)]
         judged = unusual_after(history([*DAILY, killed]), again, rows)
@@ -335,10 +342,10 @@ def test_what_failed_runs_left_waits() -> None:
     assert problem.until == end.astimezone(UTC)
     assert as_json(found)["causes"][0]["until"] == "2026-05-22T13:05:00Z"
     assert "LiveIntent accepts the first of these conversions until 22 May, 09:05." in page(found)
-    assert "Because of it, 74 wait until 22 May, 09:05." in cause_lines(found, 1)[0]
+    assert "Because of it, 74 wait (deadline: 22 May, 09:05)." in cause_lines(found, 1)[0]
     assert sentence(found).startswith("4 of 74 conversions arrived today, 96 % fewer than")
     assert sentence(failed_twice(first=True)) == (
-        "0 of 70 conversions arrived today; 70 wait until 26 May, 21:05."
+        "0 of 70 conversions arrived today; 70 wait (deadline: 26 May, 21:05)."
     )
     assert headline_of(failed_twice(first=True)).status == "bad"
 
@@ -367,7 +374,7 @@ def test_each_cause_has_its_own_end() -> None:
     runs = [*DAILY, run(at(0), ending=DENIED, streams={})]
     rows = [row(at(0), WAITING, 4, days=6), row(at(0), REPLAYABLE, reason="api_error", days=2)]
     found = overview(runs, rows=[*usual(0), *rows])
-    assert "Because of it, 4 wait until 26 May, 12:05." in cause_lines(found, 1)[0]
+    assert "Because of it, 4 wait (deadline: 26 May, 12:05)." in cause_lines(found, 1)[0]
     assert headline_of(found).to_do.endswith("until 26 May, 12:05.")
     assert found.causes[0].until == (at(0) + dt.timedelta(days=6)).astimezone(UTC)
 

@@ -162,7 +162,7 @@ def test_reasons_of_thirty_days_and_three_months() -> None:
         entries[back].streams["orders"].rejected["no_identity"] = back
     found = overview(entries)
     assert {reason: one.lost for reason, one in found.reasons.items()} == {"no_identity": 29}
-    assert overview(ENTRIES).first_day == OLDEST
+    assert overview(ENTRIES).days[0].day == OLDEST + dt.timedelta(days=2)
     assert [(first.month, one.arrived) for first, one in found.months.items()] == [
         (5, 2_000),
         (4, 3_000),

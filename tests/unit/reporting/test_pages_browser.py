@@ -135,7 +135,7 @@ def test_bars_are_seen(open_page: OpenPage, tmp_path: Path, scheme: str) -> None
     path.write_text(text_of("random"), encoding="utf-8")
     with open_page(path.as_uri(), color_scheme=scheme) as shown:
         card = shown.evaluate("getComputedStyle(document.getElementById('days')).backgroundColor")
-        for kind in ("day", "last", "rest"):
+        for kind in ("day", "last", "open", "lost"):
             bar = shown.evaluate(f"getComputedStyle(document.querySelector('rect.{kind}')).fill")
             assert contrast(bar, card) >= 3
 

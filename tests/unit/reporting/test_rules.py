@@ -239,7 +239,10 @@ def test_each_rule_has_its_own_wording(snapshot: SnapshotAssertion) -> None:
     texts = found(now) | found(orders(), DECLINED)
     assert {rule for rule, _ in texts} == RULES.keys()
     assert "\n".join(texts.values()) == snapshot
-    assert "; all of them for" in found(orders(not_sent={"no_identity": 65}))[LETTERS]
+    assert (
+        "; all of them are conversions without a usable"
+        in found(orders(not_sent={"no_identity": 65}))[LETTERS]
+    )
 
 
 def weeks(shares: Sequence[int], **changes: Any) -> list[Day]:

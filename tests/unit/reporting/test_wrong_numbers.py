@@ -50,7 +50,7 @@ def _check(seed: int) -> None:
         assert ledger.values[place].get("EUR", 0) == worth[place]
     assert sum(day.ledger.read for day in found.days) == sum(one.events for one in rows)
     assert sum(month.read for month in found.months.values()) == sum(one.events for one in rows)
-    (status, said, do), line = headline_of(found), health_line(found)
+    (status, said, do, fact), line = headline_of(found), health_line(found)
     text = "\n".join(as_lines(found))
     assert len(text.splitlines()) <= 12
     assert (status == "bad") == bool(found.causes and found.last_run)
@@ -65,6 +65,7 @@ def _check(seed: int) -> None:
     if seed % 20 == 0:
         shown = readable(page(found))
         assert do in shown
+        assert fact in shown
         assert said in shown
         assert sentence(found) in shown
         arrived = re.search(r"\n([\d,]+) arrived", shown)
