@@ -269,10 +269,10 @@ def cause_lines(overview: Overview, most: int) -> list[str]:
         rest = words.kept_back(problem.ledger, zone)
         kept = f" Because of it, {rest}." if rest else ""
         command, trace = command_for(cause), trace_command(problem)
-        example = f" For example: {trace}" if trace else ""
-        shown = f" Command: `{command}`" if command else ""
+        example = f" An example: `{trace}`." if trace else ""
+        shown = f" Command: `{command}`." if command else ""
         what = words.what_to_do_about(cause)
-        lines.append(f"{said}{since}.{kept} {what}".rstrip() + example + shown)
+        lines.append(f"{said}{since}.{kept} {what}".rstrip() + shown + example)
     if hidden := len(overview.causes[most:]):
         lines.append(f"And {counted(hidden, 'more finding')}: report --format=json lists all.")
     return lines
