@@ -248,7 +248,7 @@ def test_a_cause_about_dead_letters_has_an_example() -> None:
     command = "target-liveintent trace 'order 7'"
     assert command in readable(page(found))
     for text in (*as_lines(found)[1:2], health_line(found)):
-        assert f"For example: {command}" in text
+        assert f"An example: `{command}`." in text
     assert [cause["example"] for cause in as_json(found)["causes"]] == ["order 7"]
     for situation in ("failed", "unusual: conversions", "no run for days"):
         found = with_examples(overview(SITUATIONS[situation].runs), lambda _: "order 7")
