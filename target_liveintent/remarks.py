@@ -19,7 +19,7 @@ HAS_DECISION_ID, OWN_DECISION_ID = "decision_id", "own_decision_id"
 the remark, such as `order_id`, so it is probably not an ID of LiveIntent."""
 REJECTION_CAUSE = "rejection"
 """The value of the column caused the rejection of the record."""
-CAREFUL_WAY = "careful_way"
+SLOW_PATH = "slow_path"
 """The fast path left the record to `EventBuilder`, because of the column, or because of another
 cause that stands in place of the column."""
 

@@ -19,7 +19,7 @@ class Counts(NamedTuple):
     filtered: int
     unmapped: int
     not_replayed: int
-    not_settled: int
+    no_outcome: int
     delivered: int
     dead_lettered: int
     reasons: dict[str, int]
@@ -30,7 +30,7 @@ class Counts(NamedTuple):
     def adds_up(self) -> bool:
         """Whether each record that was read has at most one outcome, and each reason is counted."""
         return (
-            self.not_settled >= 0
+            self.no_outcome >= 0
             and sum(self.reasons.values()) == self.dead_lettered
             and sum(self.drops.values()) == self.dropped
         )
@@ -75,7 +75,7 @@ def _counts(records: Counter[str], not_sent: Counter[str]) -> Counts:
         filtered=records["filtered"],
         unmapped=records["unmapped"],
         not_replayed=records["not_replayed"],
-        not_settled=records["read"] - sum(records[outcome] for outcome in outcomes),
+        no_outcome=records["read"] - sum(records[outcome] for outcome in outcomes),
         delivered=records["delivered"],
         dead_lettered=records["rejected"],
         reasons={reason: n for reason, n in not_sent.items() if reason not in DROPS},

@@ -5,7 +5,7 @@ half of the time, because its code reads each column by name, without loops. The
 same coercions, remembers their results for texts, and calls the same functions of `privacy`.
 
 The function handles only records without problems. For any other record, such as a record without
-consent or with an unusable value, it raises an `OddRecordError`. Then `EventBuilder` handles the
+consent or with an unusable value, it raises a `SlowPathError`. Then `EventBuilder` handles the
 record. Any other exception is an error in this module, and ends the run.
 
 In the generated code, `given_x` is the value of the column `x` after the map, and `sent_x` is the
@@ -36,15 +36,15 @@ from target_liveintent.privacy.redaction import LONGEST_TEXT
 from target_liveintent.privacy.urls import clean_url
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, Remark, Remarks
 
-UsualWay: TypeAlias = Callable[[dict[str, Any], float], event_model.Conversion | None]
+FastPath: TypeAlias = Callable[[dict[str, Any], float], event_model.Conversion | None]
 """A function of a tap's record and the Unix time. The function returns the conversion, or None if
-the stream's filter drops the record. It raises an `OddRecordError` if `EventBuilder` must handle
+the stream's filter drops the record. It raises a `SlowPathError` if `EventBuilder` must handle
 the record."""
 Page: TypeAlias = tuple[str | None, str | None, str | None]
 """The URL of a page for a dead letter, the URL for the API, and the decision ID in the URL."""
 
 EXPRESSION_FAILED, CHANCE = "expression", "chance"
-"""The causes of an `OddRecordError` that are not the name of a column: an expression of the map
+"""The causes of a `SlowPathError` that are not the name of a column: an expression of the map
 fails, or the map has a random expression. (`EventBuilder` would evaluate a random expression again,
 and get another value. So the fast path does not evaluate it.)"""
 _REMEMBERED = 1_024
@@ -60,7 +60,7 @@ _UUID = re.compile(rf"(?!0{{8}}-){coerce.UUID_FORM.pattern}")
 """Matches UUIDs, except UUIDs that begin with eight zeros, which may be placeholders."""
 
 
-class OddRecordError(Exception):
+class SlowPathError(Exception):
     """Raised for a record that the fast path cannot convert, so that `EventBuilder` handles it.
 
     Attributes:
@@ -72,12 +72,12 @@ class OddRecordError(Exception):
         self.cause = cause
 
 
-def odd(cause: str) -> NoReturn:
-    """Raise an `OddRecordError`, so that `EventBuilder` handles the record."""
-    raise OddRecordError(cause)
+def use_slow_path(cause: str) -> NoReturn:
+    """Raise a `SlowPathError`, so that `EventBuilder` handles the record."""
+    raise SlowPathError(cause)
 
 
-def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
+def compile_fast_path(  # noqa: PLR0913 (an argument for each thing that it is made of)
     builder: EventBuilder,
     inputs: Mapping[str, str],
     environment: Mapping[str, Any],
@@ -85,7 +85,7 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
     test: str | None = None,
     empty: Iterable[str] = (),
     consents: Iterable[str] = (),
-) -> UsualWay | None:
+) -> FastPath | None:
     """Return the generated function of a stream; None if the stream lacks `event_time`.
 
     Args:
@@ -113,7 +113,7 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
     source = "\n    ".join(["def build(record, now):", *lines]) + "\n"
     names = {**environment, **_names(builder)}
     name = f"conversion of the stream {builder.stream!r}"
-    function: UsualWay = compiled(source, names, "exec", name)["build"]
+    function: FastPath = compiled(source, names, "exec", name)["build"]
     return function
 
 
@@ -153,11 +153,11 @@ def _refusals(
 ) -> Iterator[str]:
     """Yield the lines that find columns without consent, undeclared columns and deletion marks."""
     for name in consents:
-        yield f"if {name!r} in record and not consent(record[{name!r}]): odd({name!r})"
+        yield f"if {name!r} in record and not consent(record[{name!r}]): use_slow_path({name!r})"
     for name in sorted(builder.undeclared):
-        yield f"if {name!r} in record: odd({name!r})"
+        yield f"if {name!r} in record: use_slow_path({name!r})"
     for name in empty:
-        yield f"if {name!r} in record and record[{name!r}] is not None: odd({name!r})"
+        yield f"if {name!r} in record and record[{name!r}] is not None: use_slow_path({name!r})"
 
 
 def _inputs(
@@ -173,7 +173,7 @@ def _inputs(
             computed = f"key_{mapped_keys.index(name)}"
             yield f"    {computed} = {code}"
         yield f"    given_{name} = {computed}" if name in builder.columns else f"    ({computed})"
-    yield f"except Exception: odd({EXPRESSION_FAILED!r})"
+    yield f"except Exception: use_slow_path({EXPRESSION_FAILED!r})"
 
 
 def _mapped_keys(builder: EventBuilder, inputs: Mapping[str, str]) -> list[str]:
@@ -189,7 +189,8 @@ def _values(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
     """Yield the lines that compute the values to send, and that check these values."""
     there = builder.columns
     if "consent" in there:
-        yield "if given_consent is not True and not consent(given_consent): odd('consent')"
+        yield "if given_consent is not True and not consent(given_consent):"
+        yield "    use_slow_path('consent')"
     yield "sent_event_time, remarks = time(given_event_time)"
     yield from _identity(builder)
     yield "try:"
@@ -199,7 +200,7 @@ def _values(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
     yield f"except TypeError: unhashable({{{given}}}); raise"
     yield (
         "if sent_md5 is None and sent_sha2 is None and sent_decision_id is None:"
-        f" odd({_identifying(builder)!r})"
+        f" use_slow_path({_identifying(builder)!r})"
     )
 
 
@@ -221,7 +222,7 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
     yield "sent_md5 = identity.md5"
     yield "sent_sha2 = identity.sha2"
     if builder.suppressions:
-        yield f"if suppressed(identity): odd({_identifying(builder)!r})"
+        yield f"if suppressed(identity): use_slow_path({_identifying(builder)!r})"
 
 
 def _ids(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
@@ -233,16 +234,19 @@ def _ids(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
     for name in ("source", "pixel_id"):
         yield _read(name, there)
         is_known = getattr(builder.defaults, name) is not None
-        otherwise = f"sent_{name} = default_{name}" if is_known else f"odd({name!r})"
+        otherwise = f"sent_{name} = default_{name}" if is_known else f"use_slow_path({name!r})"
         yield f"if sent_{name} is None: {otherwise}"
     yield "expires_at = sent_event_time + lifetimes[sent_source]"
-    yield "if sent_event_time >= now - 1: odd('event_time')"
+    yield "if sent_event_time >= now - 1: use_slow_path('event_time')"
 
 
 def _keys(builder: EventBuilder, mapped_keys: Sequence[str]) -> str:
     """Return the code of the key values for a derived event ID, with a comma after each value."""
     names = builder.lasting_keys if builder.mapped_keys is None else builder.mapped_keys
-    codes = {name: f"record[{name!r}] if {name!r} in record else odd('event_id')" for name in names}
+    codes = {
+        name: f"record[{name!r}] if {name!r} in record else use_slow_path('event_id')"
+        for name in names
+    }
     codes |= {name: f"key_{number}" for number, name in enumerate(mapped_keys)}
     return "".join(f"{code}, " for code in codes.values())
 
@@ -315,7 +319,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         *(event_model.Conversion, event_model.Event),
         *(event_model.PurchaseData, event_model.UserData),
         *(Exception, TypeError, float, str, type),
-        *(coerce.consent, hash_address, identify, odd),
+        *(coerce.consent, hash_address, identify, use_slow_path),
     )
     names: dict[str, Any] = {value.__name__: value for value in same} | {
         "decision_id_remarks": builder.decision_id_remarks,
@@ -342,26 +346,26 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
 
 
 def _leave_unhashable(given: Mapping[str, Any]) -> None:
-    """Raise an `OddRecordError` if a value of a column is not hashable."""
+    """Raise a `SlowPathError` if a value of a column is not hashable."""
     for name, value in given.items():
         try:
             hash(value)
         except TypeError:  # noqa: PERF203 (few records come here)
-            odd(name)
+            use_slow_path(name)
 
 
 def _usable(remarks: Remarks) -> Remarks:
-    """Return the remarks on an identity; raise an `OddRecordError` if a column is unusable."""
+    """Return the remarks on an identity; raise a `SlowPathError` if a column is unusable."""
     for remark in remarks:
         if remark.kind == COLUMN_UNUSABLE:
-            odd(remark.column)
+            use_slow_path(remark.column)
     return remarks
 
 
 class _Remembered(dict[Any, Any]):
     """Maps the values of a column to the values that are sent, and remembers results for texts.
 
-    If a value cannot be sent, or contains an address, looking it up raises an `OddRecordError`.
+    If a value cannot be sent, or contains an address, looking it up raises a `SlowPathError`.
     """
 
     def __init__(self, column: str, coercion: Callable[[Any], Any]) -> None:
@@ -371,7 +375,7 @@ class _Remembered(dict[Any, Any]):
     def __missing__(self, value: Any) -> Any:
         sent = self._coercion(value)
         if sent is coerce.UNUSABLE or (isinstance(value, str) and holds_address(value)):
-            odd(self._column)
+            use_slow_path(self._column)
         # (Numbers are not remembered, because 1, 1.0 and True are the same key.)
         if value is None or (type(value) is str and len(value) <= LONGEST_TEXT):
             if len(self) >= _REMEMBERED:
@@ -395,7 +399,7 @@ class _Pages(dict[Any, Page]):
         if url is None:
             return None, None, None
         if not isinstance(url, str):
-            odd("source_url")
+            use_slow_path("source_url")
         head, _, rest = url.partition("li_did=")
         decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
         if (head, tail) in self._checked and _UUID.fullmatch(decision_id):
@@ -411,13 +415,13 @@ class _Pages(dict[Any, Page]):
 
     def _read(self, url: str) -> Page:
         if len(url) > LONGEST_TEXT:
-            odd("source_url")
+            use_slow_path("source_url")
         decision_id, cleaned = coerce.decision_id_of_url(url), clean_url(url, self._kept_parameters)
         sent = coerce.text(cleaned)
         if isinstance(decision_id, coerce.Unusable) or isinstance(sent, coerce.Unusable):
-            odd("source_url")
+            use_slow_path("source_url")
         if holds_address(cleaned):
-            odd("source_url")
+            use_slow_path("source_url")
         return cleaned, sent, decision_id
 
     def _remember(self, url: str, page: Page) -> None:
@@ -430,7 +434,7 @@ class _Pages(dict[Any, Page]):
 def _time_reader(zone: dt.tzinfo) -> Callable[[Any], tuple[int, Remarks]]:
     """Return a function that reads an event time in Unix seconds, and returns remarks on the time.
 
-    The function raises an `OddRecordError` for a time that cannot be used.
+    The function raises a `SlowPathError` for a time that cannot be used.
     """
 
     def time(value: Any) -> tuple[int, Remarks]:
@@ -444,7 +448,7 @@ def _time_reader(zone: dt.tzinfo) -> Callable[[Any], tuple[int, Remarks]]:
                 return passed.days * event_model.DAY + passed.seconds, ()
         seconds, is_local = coerce.read_time(value, zone)
         if not isinstance(seconds, int):
-            odd("event_time")
+            use_slow_path("event_time")
         return seconds, IN_LOCAL_TIME if is_local else ()
 
     return time
@@ -456,7 +460,7 @@ def _derivation(builder: EventBuilder) -> Callable[[Sequence[Any]], str]:
     def derived_id(values: Sequence[Any]) -> str:
         keys = [coerce.text(value) for value in values]
         if coerce.UNUSABLE in keys or not any(keys):
-            odd("event_id")
+            use_slow_path("event_id")
         return derive_event_id(builder.stream, builder.named_keys(keys))
 
     return derived_id

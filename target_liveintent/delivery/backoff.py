@@ -21,9 +21,9 @@ LONGEST_PAUSE_SECONDS = 13.2
 """No pause between two requests is longer than this. So the run notices within 15 seconds that a
 standstill has ended."""
 
-REFUSAL_FAULTS = 5
-"""From this many failures in a row on, a fault counts as a refusal. If 40 % of the requests fail by
-chance, five requests in a row all fail only once in 100 times."""
+THROTTLING_FAULTS = 5
+"""From this many failures in a row on, a fault counts as throttling. If 40 % of the requests fail
+by chance, five requests in a row all fail only once in 100 times."""
 
 STANDSTILL_FAILURES = 8
 """This many failures in a row are a standstill. By chance, so many hardly ever come in a row."""
@@ -31,8 +31,8 @@ STANDSTILL_FAILURES = 8
 STANDSTILL_SECONDS = 8.0
 """If failures in a row lasted longer than this, they count as a standstill when they end, even if
 the API had accepted only one request before them. The search for a low limit also meets many
-refusals in a row, but within a second: without this time, the search would begin again after each
-accepted request."""
+throttled requests in a row, but within a second: without this time, the search would begin again
+after each accepted request."""
 
 LONG_STANDSTILL_FAILURES = 18
 """After this many failures in a row, the result of an earlier probe no longer counts, because the
@@ -62,9 +62,9 @@ class Backoff:
         return self.failures >= LONG_STANDSTILL_FAILURES
 
     @property
-    def faults_are_refusals(self) -> bool:
-        """Whether there are enough failures in a row for a fault to count as a refusal."""
-        return self.failures >= REFUSAL_FAULTS
+    def faults_count_as_throttling(self) -> bool:
+        """Whether there are enough failures in a row for a fault to count as throttling."""
+        return self.failures >= THROTTLING_FAULTS
 
     @property
     def longest_pause(self) -> float:

@@ -1,13 +1,14 @@
 """Decides when the next request may start, by a window and a rate that follow the API's answers.
 
 The *window* is how many requests may be in flight. It follows how long answers take (window.py).
-The *rate* is how many requests may start in a second. It follows refusals: answers that requests
-come too fast, and the like (`RateEvent`). Before the first refusal, only `per_minute` limits it.
-Its phases are in rate_phases.py, its curve is in rate_limit.py.
+The *rate* is how many requests may start in a second. It follows throttled requests: requests whose
+answer says that they come too fast, and the like (`RateEvent`). Before the first throttled request,
+only `per_minute` limits it. Its phases are in rate_phases.py, its curve is in rate_limit.py.
 
 - A *search* finds the limit: the rate falls quickly, until two requests in a row are accepted.
-- A *climb* follows the limit: each refusal cuts the rate a little, then the rate climbs with time.
-- A *probe* shows whether refusals depend on the rate at all (probe.py).
+- A *climb* follows the limit: each throttled request cuts the rate a little, then the rate climbs
+  with time.
+- A *probe* shows whether throttling depends on the rate at all (probe.py).
 - In a *standstill*, after eight failures in a row, the window is 1, and pauses are up to 13 seconds
   long. The first accepted request ends the standstill. Usually, the window and the rate then start
   again as at the beginning (backoff.py).
@@ -31,7 +32,7 @@ from target_liveintent.delivery.rate_phases import RateEvent, RatePhase
 from target_liveintent.delivery.window import FIRST_REQUESTS, Window
 
 GUESS_RATIO = 1.25
-"""If no limit is known, the refused rate is estimated as this ratio times the rate in use: the
+"""If no limit is known, the throttled rate is estimated as this ratio times the rate in use: the
 requests in flight divided by the latency. A search corrects an estimate that is too high, but not
 one that is too low."""
 
@@ -156,7 +157,7 @@ class Pace:
         self._schedule.rate = min(self._schedule.cap, self._state.rate(now))
 
     def _compare(self, now: float, *, accepted: bool) -> None:
-        """Compare the shares of refusals at different rates, and begin or end a probe."""
+        """Compare the shares of throttled requests at different rates, and begin or end a probe."""
         self._probes.note_answer()
         if not self._state.limit or self._state.phase is RatePhase.SEARCH:
             self._probes.clear()
@@ -193,30 +194,30 @@ class Pace:
         if retry_after or self._backoff.is_long_standstill:
             self._probes.give_up()
             self._state = self._state.without_probe()
-        is_refusal = is_limited or self._backoff.faults_are_refusals
-        if is_refusal and started_at >= self._state.cut_at:
-            self._note_refusal(now - started_at, now, retry_after)
+        is_throttled = is_limited or self._backoff.faults_count_as_throttling
+        if is_throttled and started_at >= self._state.cut_at:
+            self._note_throttling(now - started_at, now, retry_after)
         if self._backoff.is_standstill:
             self._window.set(1.0)
         if retry_after:  # Clients with the same `Retry-After` must not all start at once.
             apart = 1 / self._state.limit.start if self._state.limit else 1.0
             self._retry_after.received(now, now + retry_after + self._jitter() / 2 * apart)
 
-    def _note_refusal(self, latency: float, now: float, retry_after: float) -> None:
-        """Cut the rate, unless a probe is under way, or refusals are random and not too many."""
+    def _note_throttling(self, latency: float, now: float, retry_after: float) -> None:
+        """Cut the rate, unless a probe is under way, or throttling is random and not too many."""
         if self._probes.under_way:
             return
-        rate = self._refused_rate(latency, now)
-        if self._probes.random_refusals is None:
+        rate = self._throttled_rate(latency, now)
+        if self._probes.random_throttling is None:
             least_rate = 1 / self._backoff.longest_pause
-            self._state = self._state.refused(now, rate, least_rate, retry_after)
+            self._state = self._state.throttled(now, rate, least_rate, retry_after)
             return
-        self._probes.random_refusals, is_too_often = self._probes.random_refusals.refused()
+        self._probes.random_throttling, is_too_often = self._probes.random_throttling.throttled()
         if is_too_often:
-            self._state = self._state.restarted(RateEvent.REFUSED_TOO_OFTEN, now, rate)
+            self._state = self._state.restarted(RateEvent.THROTTLED_TOO_OFTEN, now, rate)
 
-    def _refused_rate(self, latency: float, now: float) -> float:
-        """Return the rate that was refused, in requests a second.
+    def _throttled_rate(self, latency: float, now: float) -> float:
+        """Return the rate that was throttled, in requests a second.
 
         If no limit is known, this is an estimate by the latency of the request, or by the best
         latency if that is shorter (as it is after a timeout).

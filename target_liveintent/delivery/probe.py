@@ -1,10 +1,10 @@
-"""Probes, which show whether refusals depend on the rate.
+"""Probes, which show whether throttling depends on the rate.
 
-A limit accepts the same number of requests a second at any rate above it. If refusals are random,
-or other clients cause them, the same share of requests is refused at any rate. A *probe* tells
+A limit accepts the same number of requests a second at any rate above it. If throttling is random,
+or other clients cause it, the same share of requests is throttled at any rate. A *probe* tells
 these cases apart: the run sends ten requests at up to four times the rate. If the API accepts at
-least half the share that it accepted before, refusals are random. Then, up to 55 % refusals do not
-cut the rate during the next 100 answers.
+least half the share that it accepted before, throttling is random. Then, up to 55 % of throttled
+requests do not cut the rate during the next 100 answers.
 
 During these answers, other clients that share a limit get less, because the run does not know about
 these clients. The tasks of a Spark write know how many tasks there are. So each task finds its
@@ -20,13 +20,14 @@ from typing import NamedTuple
 from target_liveintent.delivery.rate_phases import RateEvent
 
 SAMPLE_ANSWERS = 10
-"""After this many answers, the share of refusals among them decides whether a probe begins. A probe
-has the same number of requests: it must be short, because a limit refuses most of them."""
+"""After this many answers, the share of throttled requests among them decides whether a probe
+begins. A probe has the same number of requests: it must be short, because a limit throttles most of
+them."""
 
-LEAST_REFUSED_RATIO, MOST_REFUSED_RATIO = 0.4, 0.8
-"""A probe can begin if the share of refusals is at least the first and at most the second of these
-ratios. A single client at a limit gets fewer refusals. If there are more refusals, too few requests
-are accepted to compare shares."""
+LEAST_THROTTLED_RATIO, MOST_THROTTLED_RATIO = 0.4, 0.8
+"""A probe can begin if the share of throttled requests is at least the first and at most the second
+of these ratios. A single client at a limit has fewer. If more requests are throttled, too few
+requests are accepted to compare shares."""
 
 PROBE_RATIO = 4.0
 """The rate of a probe is this many times the highest rate before the probe. A limit then accepts
@@ -38,11 +39,11 @@ During a slower probe, a limit would accept almost the former share. The full `P
 impossible because of `per_minute`, or because too many requests would be in flight."""
 
 RANDOM_RATIO = 0.5
-"""Refusals are random if the share of accepted requests in a probe is at least half the share
+"""Throttling is random if the share of accepted requests in a probe is at least half the share
 before the probe. A limit accepts only a quarter of that share at four times the rate."""
 
 RANDOM_ANSWERS = 100
-"""If a probe shows that refusals are random, they count as random during this many answers. The
+"""If a probe shows that throttling is random, it counts as random during this many answers. The
 next probe may begin afterwards."""
 
 PAUSE_ANSWERS = 40
@@ -54,13 +55,13 @@ EARLY_PROBE_RATIO, EARLY_PROBE_SECONDS = 0.5, 5.0
 """If the rate of the next probe would be at most half the rate of the last probe, the next probe
 may begin after 5 seconds, before `PAUSE_ANSWERS` have come. At a low rate, these take long."""
 
-ALLOWED_REFUSED_RATIO = 0.55
-"""While refusals are random, up to this share of refusals does not cut the rate. If the API refuses
-half of the requests at random, a run should still be fast."""
+ALLOWED_THROTTLED_RATIO = 0.55
+"""While throttling is random, up to this share of throttled requests does not cut the rate. If the
+API throttles half of the requests at random, a run should still be fast."""
 
-EXCESS_REFUSALS = 3.0
-"""While refusals are random, this many refusals beyond the allowed share cut the rate. By chance,
-there are rarely this many."""
+EXCESS_THROTTLED = 3.0
+"""While throttling is random, this many throttled requests above the allowed share cut the rate. By
+chance, there are rarely this many."""
 
 
 class Probe(NamedTuple):
@@ -77,28 +78,28 @@ class Probe(NamedTuple):
     accepted_before: float
 
 
-class RandomRefusals(NamedTuple):
-    """What is known after a probe has shown that refusals do not depend on the rate.
+class RandomThrottling(NamedTuple):
+    """What is known after a probe has shown that throttling does not depend on the rate.
 
     Attributes:
-        answers_left: For how many more answers refusals count as random.
-        excess: The number of refusals beyond the allowed share.
+        answers_left: For how many more answers throttling counts as random.
+        excess: The number of throttled requests beyond the allowed share.
     """
 
     answers_left: int = RANDOM_ANSWERS
     excess: float = 0.0
 
-    def answered(self) -> RandomRefusals | None:
-        """Return what is known after an answer; None if refusals no longer count as random."""
+    def answered(self) -> RandomThrottling | None:
+        """Return what is known after an answer; None if throttling no longer counts as random."""
         if self.answers_left == 1:
             return None
-        excess = max(0.0, self.excess - ALLOWED_REFUSED_RATIO)
-        return RandomRefusals(self.answers_left - 1, excess)
+        excess = max(0.0, self.excess - ALLOWED_THROTTLED_RATIO)
+        return RandomThrottling(self.answers_left - 1, excess)
 
-    def refused(self) -> tuple[RandomRefusals, bool]:
-        """Return what is known after a refusal, and whether there are too many refusals."""
+    def throttled(self) -> tuple[RandomThrottling, bool]:
+        """Return what is known after a throttled request, and whether there are too many."""
         excess = self.excess + 1
-        if excess >= EXCESS_REFUSALS:
+        if excess >= EXCESS_THROTTLED:
             return self._replace(excess=0.0), True
         return self._replace(excess=excess), False
 
@@ -108,12 +109,12 @@ class Probes:
 
     Attributes:
         under_way: The present probe, or None.
-        random_refusals: What is known while refusals count as random; otherwise None.
+        random_throttling: What is known while throttling counts as random; otherwise None.
     """
 
     def __init__(self, tasks: int) -> None:
         self.under_way: Probe | None = None
-        self.random_refusals: RandomRefusals | None = None
+        self.random_throttling: RandomThrottling | None = None
         self._sample: deque[tuple[bool, float]] = deque(maxlen=SAMPLE_ANSWERS)
         self._pause_answers = PAUSE_ANSWERS if tasks > 1 else 0
         self._early_at = math.inf
@@ -124,7 +125,7 @@ class Probes:
         self._pause_answers -= 1
 
     def clear(self) -> None:
-        """Forget the last answers: while no limit is known, refusals cannot be compared."""
+        """Forget the last answers: while no limit is known, their shares cannot be compared."""
         self._sample.clear()
 
     def give_up(self) -> None:
@@ -133,7 +134,7 @@ class Probes:
         This is for a `Retry-After` and for a long standstill.
         """
         self.under_way = None
-        self.random_refusals = None
+        self.random_throttling = None
 
     def answered(
         self, now: float, *, accepted: bool, rate: float, fastest: float
@@ -149,8 +150,8 @@ class Probes:
         Returns:
             The event, and the rate for `RateState.restarted`; None if no probe begins or ends.
         """
-        if self.random_refusals:
-            self.random_refusals = self.random_refusals.answered()
+        if self.random_throttling:
+            self.random_throttling = self.random_throttling.answered()
             return None
         self._sample.append((accepted, rate))
         if len(self._sample) < SAMPLE_ANSWERS:
@@ -158,7 +159,7 @@ class Probes:
         share = sum(accepted for accepted, _ in self._sample) / SAMPLE_ANSWERS
         if self.under_way:
             return self._end(self.under_way, now, share)
-        if not 1 - MOST_REFUSED_RATIO <= share <= 1 - LEAST_REFUSED_RATIO:
+        if not 1 - MOST_THROTTLED_RATIO <= share <= 1 - LEAST_THROTTLED_RATIO:
             return None
         highest = max(rate for _, rate in self._sample)
         probe = Probe(min(PROBE_RATIO * highest, fastest), rate, share)
@@ -183,8 +184,8 @@ class Probes:
         self._last_rate = probe.rate
         self._early_at = now + EARLY_PROBE_SECONDS
         if share >= RANDOM_RATIO * probe.accepted_before:
-            self.random_refusals = RandomRefusals()
+            self.random_throttling = RandomThrottling()
             self._pause_answers = 0
             return RateEvent.PROBE_ACCEPTED, probe.rate
         self._pause_answers = PAUSE_ANSWERS
-        return RateEvent.PROBE_REFUSED, probe.rate_before
+        return RateEvent.PROBE_THROTTLED, probe.rate_before

@@ -1,7 +1,7 @@
 """The rate limit that the API's answers show, and the rate that follows from it.
 
-After a cut, the rate is held until a request is accepted. Then it climbs to the refused rate, rests
-there, and climbs on, as TCP does (CUBIC). A climb depends on time, and not on the number of
+After a cut, the rate is held until a request is accepted. Then it climbs to the throttled rate,
+rests there, and climbs on, as TCP does (CUBIC). A climb depends on time, and not on the number of
 answers. So clients that share a limit get equal rates.
 """
 
@@ -19,27 +19,28 @@ from target_liveintent.delivery.rate_phases import (
 )
 
 LEAST_CLIMB_SECONDS = 2.5
-"""A climb takes at least this many seconds. Shorter climbs would lead to more refusals at a high
-limit."""
+"""A climb takes at least this many seconds. With shorter climbs, more requests would be throttled
+at a high limit."""
 
 CLIMB_SECONDS_AT_ONE_PER_SECOND = 6.0
-"""A climb to a rate of one request a second takes this many seconds. A limit of one request a
-second then refuses about one request in five. A climb to another rate takes these seconds, divided
-by the square root of that rate."""
+"""A climb to a rate of one request a second takes this many seconds. With shorter climbs, a low
+limit would throttle more of the requests. A climb to another rate takes these seconds, divided by
+the square root of that rate."""
 
 CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND = 2.0
-"""Each second of a `Retry-After` makes the climb this many seconds longer, if the refused rate is
-at most one request a second. No request starts during a `Retry-After`, so refusals must be rarer.
-At a higher rate, even more seconds are added: see `MOST_TIMES_LONGER`."""
+"""Each second of a `Retry-After` makes the climb this many seconds longer, if the throttled rate is
+at most one request a second. No request starts during a `Retry-After`, so throttled requests must
+be rarer. At a higher rate, even more seconds are added: see `MOST_TIMES_LONGER`."""
 
 MOST_TIMES_LONGER = 5.0
-"""If the refused rate is more than one request a second, the seconds that a `Retry-After` adds to a
-climb are multiplied by this rate, but at most by this factor. With longer climbs, a run that was
-refused by chance would be slow for a long time."""
+"""If the throttled rate is more than one request a second, the seconds that a `Retry-After` adds to
+a climb are multiplied by this rate, but at most by this factor. With longer climbs, a run that was
+throttled by chance would be slow for a long time."""
 
 RETRY_AFTER_REST_RATIO = 0.93
-"""After a refusal with a `Retry-After`, the climb rests at this share of the refused rate. At this
-rate, requests are hardly ever refused because the times between starts are random."""
+"""After a throttled request with a `Retry-After`, the climb rests at this share of the throttled
+rate. At this rate, requests are hardly ever throttled because the times between starts are
+random."""
 
 KNOWN_CLIMBS = 3.0
 """If this many times `RateLimit.climb_seconds` pass after the start of a climb, and the rate is not
@@ -52,13 +53,13 @@ rate to just below the used rate, if this is lower than a usual cut."""
 
 RETRY_AFTER_START_RATIO = 0.55
 """If few requests started since the last cut (`LITTLE_USED_STARTS`), the used rate may be far below
-the limit, because no request could start during an earlier `Retry-After`. So a refusal with a
-`Retry-After` does not cut the rate to the used rate, but at most to this share of the geometric
-mean of the used and the refused rate."""
+the limit, because no request could start during an earlier `Retry-After`. So a throttled request
+with a `Retry-After` does not cut the rate to the used rate, but at most to this share of the
+geometric mean of the used and the throttled rate."""
 
 LEAST_RATE_PER_SECOND = 1 / 60
-"""If the API accepted a request since the last cut, the next cut leaves at least this rate. To find
-a lower limit would take hours."""
+"""If the API accepted a request since the last cut, the next cut leaves at least this rate, which
+is one request a minute: with fewer requests, the rate would follow the limit too slowly."""
 
 LEAST_MEASURED_SECONDS = 0.001
 """A rate is measured over at least this time. Over a shorter time, it would depend on the
@@ -74,7 +75,7 @@ class RateLimit(NamedTuple):
     """The rate since a cut, as a curve. Rates are in requests a second.
 
     Attributes:
-        rest: The rate to which the rate climbs, and where it rests: the refused rate, or less.
+        rest: The rate to which the rate climbs, and where it rests: the throttled rate, or less.
         start: The rate right after the cut.
         climbs_since: When the climb began; infinite while the rate is held.
         climb_seconds: How long the climb from `start` to `rest` takes.
@@ -87,16 +88,16 @@ class RateLimit(NamedTuple):
 
     @classmethod
     def cut(
-        cls, refused: float, start: float, climbs_since: float, retry_after: float = 0.0
+        cls, throttled: float, start: float, climbs_since: float, retry_after: float = 0.0
     ) -> RateLimit:
-        """Return the curve after a refusal with this `Retry-After`, in seconds, or after a probe.
+        """Return the curve after a throttled request, or after a probe.
 
-        The rates `refused` and `start` are in requests a second.
+        The rates `throttled` and `start` are in requests a second; `retry_after` is in seconds.
         """
-        seconds = max(LEAST_CLIMB_SECONDS, CLIMB_SECONDS_AT_ONE_PER_SECOND / math.sqrt(refused))
-        times = min(max(1.0, refused), MOST_TIMES_LONGER)
+        seconds = max(LEAST_CLIMB_SECONDS, CLIMB_SECONDS_AT_ONE_PER_SECOND / math.sqrt(throttled))
+        times = min(max(1.0, throttled), MOST_TIMES_LONGER)
         longer = CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND * retry_after * times
-        rest = max(start, RETRY_AFTER_REST_RATIO * refused) if retry_after else refused
+        rest = max(start, RETRY_AFTER_REST_RATIO * throttled) if retry_after else throttled
         return cls(rest, start, climbs_since, seconds + longer)
 
     def rate(self, now: float) -> float:
@@ -116,10 +117,11 @@ class RateState(NamedTuple):
     Attributes:
         phase: The phase of the rate.
         limit: The limit; None if no limit is known.
-        cut_at: When the rate last changed by a refusal, a probe or the end of a standstill. A
-            request that started earlier shows nothing about the present rate, so its refusal does
-            not cut the rate again.
-        starts: How many requests started since the last refusal or probe that changed the rate.
+        cut_at: When the rate last changed by a throttled request, a probe or the end of a
+            standstill. A request that started earlier shows nothing about the present rate, so its
+            answer does not cut the rate again.
+        starts: How many requests started since the last throttled request or probe that changed the
+            rate.
         accepted: How many of these requests the API accepted while a limit was known.
     """
 
@@ -137,25 +139,25 @@ class RateState(NamedTuple):
         """Return the state after the start of a request."""
         return self._replace(starts=self.starts + 1)
 
-    def refused(
+    def throttled(
         self, now: float, rate: float, least_rate: float, retry_after: float = 0.0
     ) -> RateState:
-        """Return the state after a refusal that cuts the rate.
+        """Return the state after a throttled request that cuts the rate.
 
         Args:
             now: The time, in seconds.
-            rate: The rate that was refused, in requests a second.
+            rate: The rate that was throttled, in requests a second.
             least_rate: The least rate after the cut, if the API accepted no request since the last
                 cut, or the limit is forgotten.
             retry_after: The seconds that the API asks to wait.
         """
         phase = self._phase_at(now)
-        transition = TRANSITIONS[phase, RateEvent.REFUSED]
+        transition = TRANSITIONS[phase, RateEvent.THROTTLED]
         start = rate * transition.ratio
         if self.limit and self.starts <= LITTLE_USED_STARTS:
             seconds = max(now - self.cut_at, LEAST_MEASURED_SECONDS)
             used = (self.starts + 1) / seconds
-            # The limit is probably between the used and the refused rate, so the climb rests at
+            # The limit is probably between the used and the throttled rate, so the climb rests at
             # their geometric mean.
             rate = min(rate, math.sqrt(used * rate))
             least_start = rate * RETRY_AFTER_START_RATIO if retry_after else 0.0
@@ -170,7 +172,7 @@ class RateState(NamedTuple):
         """Return the state after an event that sets a new rate, which is not held.
 
         Args:
-            event: A probe begins or ends, or there are too many random refusals.
+            event: A probe begins or ends, or random throttling has become too frequent.
             now: The time, in seconds.
             rate: The rate that the factor of the table multiplies, in requests a second.
         """

@@ -2,22 +2,22 @@
 
 | phase | the API's answers | rate | next phase |
 |---|---|---|---|
-| open | refused | times 0.45, held | search |
-| open | refused too often | times 0.6 | search |
-| reopened | refused | times 0.75, held | near |
-| reopened | refused too often | times 0.6 | near |
-| search | refused | times 0.45, held | search |
-| search | refused too often | times 0.6 | search |
+| open | throttled | times 0.45, held | search |
+| open | throttled too often | times 0.6 | search |
+| reopened | throttled | times 0.75, held | near |
+| reopened | throttled too often | times 0.6 | near |
+| search | throttled | times 0.45, held | search |
+| search | throttled too often | times 0.6 | search |
 | search | accepted | climbs | near |
 | search | standstill over | unlimited | reopened |
-| near | refused | times 0.75, held | near |
-| near | refused too often | times 0.6 | near |
+| near | throttled | times 0.75, held | near |
+| near | throttled too often | times 0.6 | near |
 | near | accepted | climbs | near |
 | near | accepted again | climbs | climb |
 | near | standstill over | unlimited | reopened |
 | near | mixed | that of the probe | probe |
-| climb | refused | times 0.91, held | climb |
-| climb | refused too often | times 0.6 | climb |
+| climb | throttled | times 0.91, held | climb |
+| climb | throttled too often | times 0.6 | climb |
 | climb | accepted | climbs | climb |
 | climb | accepted again | climbs | climb |
 | climb | standstill over | unlimited | open |
@@ -25,10 +25,10 @@
 | probe | accepted | stays | probe |
 | probe | accepted again | stays | probe |
 | probe | probe accepted | times 0.6 | climb |
-| probe | probe refused | times 0.91 | climb |
+| probe | probe throttled | times 0.91 | climb |
 | probe | probe void | stays | climb |
 
-After "probe refused", the factor multiplies the rate before the probe. In all other rows, it
+After "probe throttled", the factor multiplies the rate before the probe. In all other rows, it
 multiplies the present rate, or an estimate if no limit is known. After "probe accepted", the
 present rate is the rate of the probe, up to four times the rate before it. `RatePhase`, `RateEvent`
 and `RateChange` explain the words of the table. `TRANSITIONS` is this table as data: a test
@@ -45,17 +45,17 @@ CUT_RATIO = 0.91
 limit, so the cut is small."""
 
 SEARCH_CUT_RATIO = 0.45
-"""If the limit may be anywhere below the refused rate, a cut multiplies the rate by this factor. So
-a low limit is found with few requests."""
+"""If the limit may be anywhere below the throttled rate, a cut multiplies the rate by this factor.
+So a low limit is found with few requests."""
 
 NEAR_CUT_RATIO = 0.75
 """After a request was accepted in a search, a cut multiplies the rate by this factor, because the
 limit is near."""
 
 EXCESS_CUT_RATIO = 0.6
-"""After a probe that shows that refusals are random, the rate of the probe is multiplied by this
-factor. The rate is multiplied by it again whenever too many requests are refused while refusals are
-random: then there is also a limit, and nothing is known about its height."""
+"""After a probe that shows that throttling is random, the rate of the probe is multiplied by this
+factor. The rate is multiplied by it again whenever too many requests are throttled while throttling
+is random: then there is also a limit, and nothing is known about its height."""
 
 
 class RatePhase(enum.Enum):
@@ -63,27 +63,27 @@ class RatePhase(enum.Enum):
 
     OPEN = "open"  # No limit is known.
     REOPENED = "reopened"  # No limit is known, because a standstill in a search is over.
-    SEARCH = "search"  # There is a limit, anywhere below the refused rate.
+    SEARCH = "search"  # There is a limit, anywhere below the throttled rate.
     NEAR = "near"  # A request was accepted in the search, so the limit is near.
     CLIMB = "climb"  # The limit is known; the rate climbs to it, rests there, and climbs on.
-    PROBE = "probe"  # Some faster requests show whether refusals depend on the rate.
+    PROBE = "probe"  # Some faster requests show whether throttling depends on the rate.
 
 
 class RateEvent(enum.Enum):
     """What the answer to a request shows. The request started after the last change of the rate.
 
-    A refusal is an answer that requests come too fast, any other fault with a `Retry-After`, or a
-    request without an answer in time. It is also a request that this machine could not make, and
-    the fifth or a later failure in a row.
+    A request is *throttled* if its answer says that requests come too fast, or is another fault
+    with a `Retry-After`. A request also counts as throttled if no answer came in time, if this
+    machine could not make it, or if it is the fifth or a later failure in a row.
     """
 
     ACCEPTED = "accepted"
     ACCEPTED_AGAIN = "accepted again"  # It is at least the second since the last cut.
-    REFUSED = "refused"
-    REFUSED_TOO_OFTEN = "refused too often"  # Refusals are random, but there are too many now.
-    MIXED = "mixed"  # Four to eight of the last ten answers are refusals, and a probe begins.
+    THROTTLED = "throttled"
+    THROTTLED_TOO_OFTEN = "throttled too often"  # Throttling is random, but too frequent now.
+    MIXED = "mixed"  # Four to eight of the last ten requests are throttled, and a probe begins.
     PROBE_ACCEPTED = "probe accepted"  # The API accepted at least half of the share before.
-    PROBE_REFUSED = "probe refused"  # The API accepted less than half of the share before.
+    PROBE_THROTTLED = "probe throttled"  # The API accepted less than half of the share before.
     PROBE_VOID = "probe void"  # A `Retry-After` or a long standstill came during the probe.
     STANDSTILL_OVER = "standstill over"  # The request is the first one accepted after a standstill.
 
@@ -139,22 +139,22 @@ def _forget(next_phase: RatePhase) -> Transition:
 
 _P, _E = RatePhase, RateEvent
 TRANSITIONS: dict[tuple[RatePhase, RateEvent], Transition] = {
-    (_P.OPEN, _E.REFUSED): _cut(SEARCH_CUT_RATIO, _P.SEARCH),
-    (_P.OPEN, _E.REFUSED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.SEARCH),
-    (_P.REOPENED, _E.REFUSED): _cut(NEAR_CUT_RATIO, _P.NEAR),
-    (_P.REOPENED, _E.REFUSED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.NEAR),
-    (_P.SEARCH, _E.REFUSED): _cut(SEARCH_CUT_RATIO, _P.SEARCH),
-    (_P.SEARCH, _E.REFUSED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.SEARCH),
+    (_P.OPEN, _E.THROTTLED): _cut(SEARCH_CUT_RATIO, _P.SEARCH),
+    (_P.OPEN, _E.THROTTLED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.SEARCH),
+    (_P.REOPENED, _E.THROTTLED): _cut(NEAR_CUT_RATIO, _P.NEAR),
+    (_P.REOPENED, _E.THROTTLED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.NEAR),
+    (_P.SEARCH, _E.THROTTLED): _cut(SEARCH_CUT_RATIO, _P.SEARCH),
+    (_P.SEARCH, _E.THROTTLED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.SEARCH),
     (_P.SEARCH, _E.ACCEPTED): _climb(_P.NEAR),
     (_P.SEARCH, _E.STANDSTILL_OVER): _forget(_P.REOPENED),
-    (_P.NEAR, _E.REFUSED): _cut(NEAR_CUT_RATIO, _P.NEAR),
-    (_P.NEAR, _E.REFUSED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.NEAR),
+    (_P.NEAR, _E.THROTTLED): _cut(NEAR_CUT_RATIO, _P.NEAR),
+    (_P.NEAR, _E.THROTTLED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.NEAR),
     (_P.NEAR, _E.ACCEPTED): _climb(_P.NEAR),
     (_P.NEAR, _E.ACCEPTED_AGAIN): _climb(_P.CLIMB),
     (_P.NEAR, _E.STANDSTILL_OVER): _forget(_P.REOPENED),
     (_P.NEAR, _E.MIXED): _probe(_P.PROBE),
-    (_P.CLIMB, _E.REFUSED): _cut(CUT_RATIO, _P.CLIMB),
-    (_P.CLIMB, _E.REFUSED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.CLIMB),
+    (_P.CLIMB, _E.THROTTLED): _cut(CUT_RATIO, _P.CLIMB),
+    (_P.CLIMB, _E.THROTTLED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.CLIMB),
     (_P.CLIMB, _E.ACCEPTED): _climb(_P.CLIMB),
     (_P.CLIMB, _E.ACCEPTED_AGAIN): _climb(_P.CLIMB),
     (_P.CLIMB, _E.STANDSTILL_OVER): _forget(_P.OPEN),
@@ -162,6 +162,6 @@ TRANSITIONS: dict[tuple[RatePhase, RateEvent], Transition] = {
     (_P.PROBE, _E.ACCEPTED): _stay(_P.PROBE),
     (_P.PROBE, _E.ACCEPTED_AGAIN): _stay(_P.PROBE),
     (_P.PROBE, _E.PROBE_ACCEPTED): _restart(EXCESS_CUT_RATIO, _P.CLIMB),
-    (_P.PROBE, _E.PROBE_REFUSED): _restart(CUT_RATIO, _P.CLIMB),
+    (_P.PROBE, _E.PROBE_THROTTLED): _restart(CUT_RATIO, _P.CLIMB),
     (_P.PROBE, _E.PROBE_VOID): _stay(_P.CLIMB),
 }

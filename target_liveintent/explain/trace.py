@@ -22,12 +22,12 @@ from target_liveintent.store.dead_letters import stored_id, stored_stream, utc
 from target_liveintent.store.search import (
     ArrivedEvent,
     EventName,
+    EventWithoutOutcome,
     Found,
     LetterFound,
     ReservedEvent,
     SoughtId,
     StoreScope,
-    UnsettledEvent,
 )
 from target_liveintent.store.unwritten import KEPT_SECONDS
 
@@ -212,7 +212,7 @@ def _telling(events: Sequence[Found]) -> Iterator[Found]:
     """
     of = {
         kind: [event for event in events if isinstance(event, kind)]
-        for kind in (ArrivedEvent, LetterFound, ReservedEvent, UnsettledEvent)
+        for kind in (ArrivedEvent, LetterFound, ReservedEvent, EventWithoutOutcome)
     }
     alive = [e for e in of[ReservedEvent] if isinstance(e, ReservedEvent) and e.is_alive]
     if of[ArrivedEvent]:
@@ -223,7 +223,7 @@ def _telling(events: Sequence[Found]) -> Iterator[Found]:
     elif of[LetterFound]:
         yield from of[LetterFound]
     else:
-        yield next(iter(of[ReservedEvent] + of[UnsettledEvent]))
+        yield next(iter(of[ReservedEvent] + of[EventWithoutOutcome]))
 
 
 # The answers
@@ -254,17 +254,17 @@ def _arrived(event: ArrivedEvent, _: TraceFacts) -> Traced:
 
 
 def _reserved(event: ReservedEvent, facts: TraceFacts) -> Traced:
-    outcome = TraceOutcome.ON_ITS_WAY if event.is_alive else _unsettled_at(event.window_end, facts)
+    outcome = TraceOutcome.ON_ITS_WAY if event.is_alive else _outcome_at(event.window_end, facts)
     until = utc(event.window_end)
     return Traced(**_named(event.name), outcome=outcome, run=event.run_id, until=until)
 
 
-def _unsettled(event: UnsettledEvent, facts: TraceFacts) -> Traced:
-    outcome = _unsettled_at(event.window_end, facts)
+def _without_outcome(event: EventWithoutOutcome, facts: TraceFacts) -> Traced:
+    outcome = _outcome_at(event.window_end, facts)
     return Traced(**_named(event.name), outcome=outcome, until=utc(event.window_end))
 
 
-def _unsettled_at(window_end: int, facts: TraceFacts) -> TraceOutcome:
+def _outcome_at(window_end: int, facts: TraceFacts) -> TraceOutcome:
     is_closed = window_end <= facts.now
     return TraceOutcome.EXPIRED if is_closed else TraceOutcome.INTERRUPTED
 
@@ -334,7 +334,7 @@ _ANSWERS: Mapping[type, Callable[[Any, TraceFacts], Traced]] = {
     ArrivedEvent: _arrived,
     LetterFound: _letter,
     ReservedEvent: _reserved,
-    UnsettledEvent: _unsettled,
+    EventWithoutOutcome: _without_outcome,
 }
 
 

@@ -13,16 +13,16 @@ from target_liveintent.conversions.builder import EventBuilder, Permission
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.conversions.fast_path import (
     CHANCE,
-    OddRecordError,
+    SlowPathError,
+    compile_fast_path,
     generated_source,
-    odd,
-    usual_way,
+    use_slow_path,
 )
 from target_liveintent.mapping.expressions import FILTER, TapRecord
 from target_liveintent.mapping.functions import coalesce
 from target_liveintent.mapping.stream_maps import Computed, MappingFailed, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.remarks import CAREFUL_WAY, Remark
+from target_liveintent.remarks import SLOW_PATH, Remark
 from target_liveintent.settings import EventDefaults
 
 
@@ -74,7 +74,7 @@ class RecordConverter:
         inputs = {name: f"record.get({name!r})" for name in self._builder.columns}
         inputs |= {name: origin.code for name, origin in plan.origins.items()}
         test = inputs.pop(FILTER, None)
-        self._usual_way = usual_way(
+        self._fast_path = compile_fast_path(
             self._builder,
             inputs,
             plan.environment,
@@ -82,9 +82,9 @@ class RecordConverter:
             empty=plan.deletion_columns,
             consents=plan.consent_columns,
         )
-        self.code = "" if self._usual_way is None else generated_source(self._usual_way)
+        self.code = "" if self._fast_path is None else generated_source(self._fast_path)
         if any(origin.has_chance for origin in plan.origins.values()):
-            self._usual_way, self.code = _leave_to_chance, ""
+            self._fast_path, self.code = _always_slow, ""
 
     def convert(
         self, record: TapRecord, violation: str | None = None
@@ -98,18 +98,18 @@ class RecordConverter:
             record: The record as the tap sent it.
             violation: How the record violates the tap's schema; None if the record is valid.
         """
-        if violation is not None or self._usual_way is None:
-            return self.convert_carefully(record, violation)
+        if violation is not None or self._fast_path is None:
+            return self.convert_on_slow_path(record, violation)
         try:
-            return self._usual_way(record, self._now())
-        except OddRecordError as odd_record:
-            remark = Remark(CAREFUL_WAY, odd_record.cause)
-        result = self.convert_carefully(record)
+            return self._fast_path(record, self._now())
+        except SlowPathError as slow_path:
+            remark = Remark(SLOW_PATH, slow_path.cause)
+        result = self.convert_on_slow_path(record)
         if result is None:
             return None
         return msgspec.structs.replace(result, remarks=(*result.remarks, remark))
 
-    def convert_carefully(
+    def convert_on_slow_path(
         self, record: TapRecord, violation: str | None = None
     ) -> Conversion | Rejection | None:
         """Return the same as `convert`, but without a call of the generated function."""
@@ -119,7 +119,7 @@ class RecordConverter:
         return self._built(record, self._plan.transform(record), violation)
 
     def walk(self, record: TapRecord, violation: str | None = None) -> RecordWalk:
-        """Return the result of a record as `convert_carefully` does, with the steps to it."""
+        """Return the result of a record as `convert_on_slow_path` does, with the steps to it."""
         rejected = self._rejected_unmapped(record)
         if rejected is not None:
             return RecordWalk(record, rejected)
@@ -167,6 +167,6 @@ class RecordConverter:
         return self._builder.build(mapped, record, self._now(), violation)
 
 
-def _leave_to_chance(_: TapRecord, __: float) -> NoReturn:
-    """Raise an `OddRecordError`, so that each expression is evaluated only once."""
-    odd(CHANCE)
+def _always_slow(_: TapRecord, __: float) -> NoReturn:
+    """Raise a `SlowPathError`, so that each expression is evaluated only once."""
+    use_slow_path(CHANCE)

@@ -18,7 +18,7 @@ from target_liveintent.reporting.history import Ending, Finding, Range, Unusual
 from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.run.counts import ALL_SOURCES
 from target_liveintent.run.coverage import COVERAGE_FIELDS, HOUR
-from target_liveintent.store.places import NOT_SETTLED
+from target_liveintent.store.places import NO_OUTCOME
 
 _AGE_UNITS = ((DAY, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
 
@@ -131,7 +131,7 @@ def reason_words(reason: str) -> str:
 
 
 _OTHER_REASONS = {
-    NOT_SETTLED: "that a failed run read, and no later run sent in time",
+    NO_OUTCOME: "that a failed run read, and no later run sent in time",
     "filtered": "that a filter of the map leaves out",
     "unmapped": "of streams that no map names",
 }

@@ -93,11 +93,11 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     # What the figures say
 
     @property
-    def unsettled(self) -> int:
+    def without_outcome(self) -> int:
         """The number of records without an outcome: 0 after a run that ended well."""
-        settled = self.filtered + self.unmapped + self.delivered
+        with_outcome = self.filtered + self.unmapped + self.delivered
         others = (self.not_replayed, self.dropped, self.rejected)
-        return self.read - settled - sum(counter.total() for counter in others)
+        return self.read - with_outcome - sum(counter.total() for counter in others)
 
     @property
     def not_sent(self) -> Counter[str]:
@@ -116,7 +116,9 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     def events(self) -> int:
         """The number of records whose columns were all read without a problem."""
         others = self.not_sent
-        return self.delivered + self.unsettled + sum(others[reason] for reason in AFTER_BUILDING)
+        return (
+            self.delivered + self.without_outcome + sum(others[reason] for reason in AFTER_BUILDING)
+        )
 
     @property
     def always_empty(self) -> list[str]:

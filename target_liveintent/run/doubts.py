@@ -17,11 +17,11 @@ from target_liveintent.failures import CauseHint
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import NO_IDENTITY, REASONS
 from target_liveintent.remarks import (
-    CAREFUL_WAY,
     COLUMN_EMPTY,
     COLUMN_UNUSABLE,
     HAS_DECISION_ID,
     OWN_DECISION_ID,
+    SLOW_PATH,
     UnusableCause,
 )
 from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts
@@ -71,7 +71,7 @@ _LEFT_OUT = (
     " {column}"
 )
 _SLOW = (
-    "{count:,} of {records:,} records were converted in the slower way, with the same result. The"
+    "{count:,} of {records:,} records were converted in the slow path, with the same result. The"
     " most frequent cause:"
 )
 DOUBTS = {
@@ -203,8 +203,8 @@ def _most_frequent_cause(counts: StreamCounts, about: str) -> UnusableCause | No
 
 
 def slower_way(counts: StreamCounts) -> Doubt | None:
-    """Return the doubt about records that were converted in the slower way; None if few were."""
-    causes = counts.noted(CAREFUL_WAY)
+    """Return the doubt about records that were converted in the slow path; None if few were."""
+    causes = counts.noted(SLOW_PATH)
     records = counts.read - counts.filtered - counts.unmapped
     if causes.total() < _LEAST_SLOW_RECORDS or causes.total() <= records * _SLOW_RATIO:
         return None

@@ -70,11 +70,11 @@ class Outcomes(Protocol):
     def write(self, *, before_state: bool = False) -> None:
         """Write what was noted; before a STATE, check that the store has lost nothing."""
 
-    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
+    def release(self, unreserved: Mapping[int, Sequence[Conversion]]) -> None:
         """Write what was noted, and end the reservations of the run.
 
-        `unsettled` has the events that have no outcome and are not reserved, by the number of their
-        batch. These events wait for a later run.
+        `unreserved` has the events without an outcome and without a reservation, by the number of
+        their batch. These events wait for a later run.
         """
 
 
@@ -108,7 +108,7 @@ class OutcomeWriter:
         """
         return self._clock.monotonic() - self._asked_at >= self._answer_seconds
 
-    def settle(self, result: BatchResult, *, has_outcomes: bool) -> None:
+    def note_result(self, result: BatchResult, *, has_outcomes: bool) -> None:
         """Note the result of a batch.
 
         If the batch is finished, `has_outcomes` says whether each of its events has an outcome.

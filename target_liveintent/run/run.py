@@ -196,7 +196,7 @@ class Run:
         next_check = self._clock.monotonic() + TICK  # (`tick` has its own check, and does more.)
         while self._batches.reserved:
             while self._delivery.full:
-                self._settle_one(_ROOM_SECONDS)
+                self._take_result(_ROOM_SECONDS)
                 self._obey_stop()
                 self._collect()
                 if self._clock.monotonic() >= next_check:
@@ -210,11 +210,13 @@ class Run:
             self._reserve()
             self._hand_over()
             if self._batches.waiting and not self._delivery.in_flight:
-                self._settle_one(TICK)  # Another run is sending the events. A signal ends the wait.
+                self._take_result(
+                    TICK
+                )  # Another run is sending the events. A signal ends the wait.
             self._delivery.drain()
             self._check_due()
             while self._delivery.in_flight:
-                self._settle_within(TICK)
+                self._take_results_within(TICK)
                 self._check_due()
             if not self._batches:
                 break
@@ -242,19 +244,19 @@ class Run:
 
     def _collect(self) -> None:
         """Take the results that delivery has, and write the outcomes if it is time."""
-        while self._settle_one(0.0):
+        while self._take_result(0.0):
             pass
         if self._phase in SENDS and self._writer.is_due:
             self._writer.write()
 
-    def _settle_within(self, seconds: float) -> None:
+    def _take_results_within(self, seconds: float) -> None:
         """Take results until the time is up, a signal comes, or no batch is in flight."""
         end = self._clock.monotonic() + seconds
         while self._delivery.in_flight and (left := end - self._clock.monotonic()) > 0:
-            if not self._settle_one(left):
+            if not self._take_result(left):
                 break
 
-    def _settle_one(self, seconds: float) -> bool:
+    def _take_result(self, seconds: float) -> bool:
         """Take a result of delivery, and note its outcomes; return False if none came in time."""
         result = self._delivery.take(seconds)
         if result is None:
@@ -269,7 +271,7 @@ class Run:
         counts.deliver(result.batch.stream, events, result.sent_at)
         # With the setting on_rejection=fail, rejected events end the run and get no outcome.
         ends_run = self._fails_on_rejection and bool(result.undelivered)
-        self._writer.settle(result, has_outcomes=result.failure is None and not ends_run)
+        self._writer.note_result(result, has_outcomes=result.failure is None and not ends_run)
         if result.is_last:
             self._conclude(result)
         return True
@@ -357,7 +359,7 @@ class Run:
         if isinstance(failure, StorageError):
             self._states.close()
         self._delivery.stop(0.0)
-        self._settle_within(0.0 if self._stop.is_made else _FAILED_GRACE_SECONDS)
+        self._take_results_within(0.0 if self._stop.is_made else _FAILED_GRACE_SECONDS)
         self._delivery.close()  # Now all other batches come back, with the outcomes known so far.
         self._check_due()
 

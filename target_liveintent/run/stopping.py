@@ -107,7 +107,7 @@ def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> Failu
     records = _records_to_send(total)
     least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
     # A record in flight may still be delivered.
-    delivers_nothing = at_end and not (total.unsettled or total.taken)
+    delivers_nothing = at_end and not (total.without_outcome or total.taken)
     if records >= least and bad.total() * 100 > records * percent:
         return _too_many(bad, records, percent, counts)
     if delivers_nothing and percent != _UNLIMITED_PERCENT and lost.total() >= _LEAST_LOST_TO_FAIL:

@@ -50,8 +50,8 @@ def _outcomes(counts: StreamCounts, *, dry_run: bool) -> str:
         parts.append(f"dropped {_by_reason(counts.dropped)}")
     if counts.not_replayed:
         parts.append(f"not replayed {_by_reason(counts.not_replayed)}")
-    if counts.unsettled:
-        parts.append(f"not settled {counts.unsettled}")
+    if counts.without_outcome:
+        parts.append(f"without an outcome {counts.without_outcome}")
     left_out = _left_out(counts)
     return ", ".join(parts) + (f"; left out ({_names(left_out)})" if left_out else "")
 

@@ -102,8 +102,10 @@ def end_write(
 def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) -> RunError | None:
     """Return the error of a write, of which `failed` tasks failed; None if the write succeeded."""
     total, settings = counts.total, write.settings
-    if failed or total.unsettled:
-        return RunError(Failure.of(FailureCode.TASKS_FAILED, tasks=failed, rows=total.unsettled))
+    if failed or total.without_outcome:
+        return RunError(
+            Failure.of(FailureCode.TASKS_FAILED, tasks=failed, rows=total.without_outcome)
+        )
     refused = total.rejected["refused_by_api"]
     is_suspicious = refused > MOST_UNPROVEN_OF_NONE and not counts.has_taken
     if is_suspicious and not OutcomeTable(write).has_accepted(first):

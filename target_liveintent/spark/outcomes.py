@@ -262,12 +262,12 @@ class TaskOutcomes:
             self._write_rows()
         self._store.write(before_state=before_state)
 
-    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
+    def release(self, unreserved: Mapping[int, Sequence[Conversion]]) -> None:
         """Write the remaining rows, and end the reservations of the attempt."""
         try:
             self._write_rows()
         finally:
-            self._store.release(unsettled)
+            self._store.release(unreserved)
 
     def _write_rows(self) -> None:
         if not self._rows:

@@ -30,7 +30,7 @@ ARRIVED, WAITING, REPLAYABLE, LOST, LEFT_OUT = PLACES = (
     "left_out",
 )
 """The places of events. `left_out` are records that the map or a rule does not send."""
-NOT_SETTLED = "not_settled"
+NO_OUTCOME = "no_outcome"
 """The reason of events that wait, or that waited until they were too old."""
 QUARTER_SECONDS = 900
 """Counts are kept by quarter of an hour: a day begins at such a time in each time zone."""
@@ -53,7 +53,7 @@ class PlaceRow(NamedTuple):
         read_at: The Unix time of the start of the quarter of an hour in which a run first read
             these events.
         place: One of `PLACES`.
-        reason: The code of the reason, `NOT_SETTLED` for `waiting`, and empty for `arrived`.
+        reason: The code of the reason, `NO_OUTCOME` for `waiting`, and empty for `arrived`.
         currency: The ISO 4217 code; empty for events without a value or without a currency.
         events: The number of events; for `left_out`, of records.
         value: The exact sum of the values of events that have a currency.
@@ -195,7 +195,7 @@ def tidy_up(wait_seconds: int) -> list[Step]:
         Step(
             f"INSERT INTO place_count ({_PLACE_COLUMNS})"
             f" SELECT read_at / {QUARTER_SECONDS} * {QUARTER_SECONDS} AS quarter, customer_id,"
-            f" api_host, run_pixel_id, {writer}, '{LOST}', '{NOT_SETTLED}',"
+            f" api_host, run_pixel_id, {writer}, '{LOST}', '{NO_OUTCOME}',"
             f" coalesce(currency, '') AS coin, count(*), coalesce({{sum}}(value), 0) {_WAITED}"
             " GROUP BY quarter, customer_id, api_host, run_pixel_id, coin ON CONFLICT DO NOTHING",
             [wait_seconds],
@@ -267,4 +267,4 @@ def _of_letters(row: SqlRow) -> PlaceRow:
 def _of_waiting(event: WaitingEvent, now: float) -> PlaceRow:
     place, until = (LOST, None) if event.window_end <= now else (WAITING, event.window_end)
     read_at, currency = quarter_of(event.read_at), event.currency or ""
-    return PlaceRow(read_at, place, NOT_SETTLED, currency, 1, Decimal(event.value or 0), until)
+    return PlaceRow(read_at, place, NO_OUTCOME, currency, 1, Decimal(event.value or 0), until)

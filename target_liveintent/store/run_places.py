@@ -42,13 +42,13 @@ class RunPlaces:
         self._arrived = arrived
         self._first_read: dict[bytes, float] = {}  # By hash, of events that an earlier run read.
         self._without_outcome: dict[bytes, WaitingEvent] = {}  # They wait when the run ends.
-        self._settled: list[bytes] = []  # The hashes of events that do not wait any more.
+        self._no_longer_waiting: list[bytes] = []  # The hashes of events that do not wait any more.
         # The hashes, reasons and times of reading of records whose events may wait.
         self._left_out: list[tuple[bytes, str, float]] = []
 
     def __bool__(self) -> bool:
         """Return whether there is anything to write."""
-        return bool(self.counts or self._settled or self._left_out)
+        return bool(self.counts or self._no_longer_waiting or self._left_out)
 
     # Reservations
 
@@ -78,7 +78,7 @@ class RunPlaces:
             self._first_read |= {hashed: dates[hashed] for hashed in known}
             self._first_read |= dict.fromkeys(claim.keys.keys() & self._arrived, UNCOUNTED)
             if self.has_waiting:
-                self._settled += self._hashes(claim.sent)
+                self._no_longer_waiting += self._hashes(claim.sent)
 
     def end_batch(self, number: int, left: Collection[bytes] = ()) -> None:
         """Note that a batch is done; its events with the hashes in `left` have no outcome."""
@@ -97,7 +97,7 @@ class RunPlaces:
         rest = conversions
         if self._first_read or self.has_waiting:
             hashes = self._hashes(conversions)
-            self._settled += hashes
+            self._no_longer_waiting += hashes
             rest = []
             for conversion, hashed in zip(conversions, hashes, strict=True):
                 first_read = self._first_read.pop(hashed, None)
@@ -107,10 +107,10 @@ class RunPlaces:
                     self.counts.arrive(first_read, [conversion.event])
         self.counts.arrive(read_at, [conversion.event for conversion in rest])
 
-    def settle(self, hashed: bytes, read_at: float) -> float:
+    def note_letter(self, hashed: bytes, read_at: float) -> float:
         """Note that an event gets a dead letter; return when a run first read its record."""
         self._without_outcome.pop(hashed, None)
-        self._settled.append(hashed)
+        self._no_longer_waiting.append(hashed)
         first_read = self._first_read.pop(hashed, read_at)
         has_arrived = hashed in self._arrived or self._deduplicator.remembers(hashed)
         return UNCOUNTED if has_arrived else first_read
@@ -131,7 +131,7 @@ class RunPlaces:
         """Count these records, given when the events that wait were read, by hash."""
         for hashed, reason, read_at in self._left_out:
             self.counts.leave_out(reason, waiting.get(hashed, read_at))
-        self._settled += waiting
+        self._no_longer_waiting += waiting
         self._left_out.clear()
 
     def _hashes(self, conversions: Sequence[Conversion]) -> list[bytes]:
@@ -141,13 +141,13 @@ class RunPlaces:
 
     def steps(self) -> list[Step]:
         """Return the steps that write the counts, and delete what does not wait any more."""
-        gone = [(hashed,) for hashed in self._settled] if self.has_waiting else []
+        gone = [(hashed,) for hashed in self._no_longer_waiting] if self.has_waiting else []
         return [self.counts.step(), WAITING_EVENT.remove(gone)]
 
     def note_written(self) -> None:
         """Note that the store has made these steps."""
         self.counts.note_written()
-        self._settled.clear()
+        self._no_longer_waiting.clear()
 
     def last_steps(self) -> list[Step]:
         """Return the steps that write, at the end of the run, which events wait from now on.

@@ -138,7 +138,7 @@ class RunStore:
         now = self._clock.time()
         letter = letter_of(rejection, options.account, options.events, options.run_id, now)
         hashed = self._hash_of(rejection)
-        first_read = self._places.settle(hashed, read_at)
+        first_read = self._places.note_letter(hashed, read_at)
         self._unwritten.add_letter(letter._replace(read_at=first_read, hash=hashed))
 
     def _hash_of(self, rejection: Rejection) -> bytes:
@@ -299,19 +299,19 @@ class RunStore:
                 self._unwritten.add_letter(letter)
             self._write_all()
 
-    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
+    def release(self, unreserved: Mapping[int, Sequence[Conversion]]) -> None:
         """Write what is new, and end all reservations of the run.
 
         Events that the run has read, and that have no outcome, wait from now on for another run.
 
         Args:
-            unsettled: Those of these events that the run has not reserved yet, by the number of
+            unreserved: Those of these events that the run has not reserved yet, by the number of
                 their batch.
         """
         failed_before = self._has_failed
         try:
-            if unsettled and not failed_before:
-                self.claim(unsettled)
+            if unreserved and not failed_before:
+                self.claim(unreserved)
             self._write_all([*self._places.last_steps(), Step(_RELEASE, [self.number])])
         except StorageError:
             if not failed_before:  # Otherwise, the failure has been reported.

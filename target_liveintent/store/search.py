@@ -170,14 +170,14 @@ class ReservedEvent(NamedTuple):
     window_end: int
 
 
-class UnsettledEvent(NamedTuple):
+class EventWithoutOutcome(NamedTuple):
     """An event without an outcome, which a run had read before it failed or was killed."""
 
     name: EventName
     window_end: int
 
 
-Found = ArrivedEvent | LetterFound | ReservedEvent | UnsettledEvent
+Found = ArrivedEvent | LetterFound | ReservedEvent | EventWithoutOutcome
 
 
 def scope_of(
@@ -288,7 +288,7 @@ class _Names:
 
     def add(self, name: EventName, ids: Iterable[int]) -> None:
         """Look for an event as well, because these IDs may mean it."""
-        # (The tables have other spellings of long or odd names.)
+        # (The tables have other spellings of long or unusual names.)
         stored = stored_stream(name.stream), stored_id(name.event_id)
         self.by_event_id[stored].update(ids)
         if name.pixel_id:
@@ -326,7 +326,7 @@ def search(
     for places, delivery in deliveries:
         names.add(delivery.name, places)
     kept = [delivery for _, delivery in deliveries]
-    for answer in (*events.arrived(names, records, kept), *events.unsettled(names)):
+    for answer in (*events.arrived(names, records, kept), *events.without_outcome(names)):
         _add(found, names.ids[answer.name], answer)
     return found
 
@@ -476,7 +476,7 @@ class _Events:
             keys = [_NO_TIME + hashed for hashed in hashes]
             yield from self._database.ask(Step(FIND_HASHES, keys=keys))
 
-    def unsettled(self, names: _Names) -> Iterator[ReservedEvent | UnsettledEvent]:
+    def without_outcome(self, names: _Names) -> Iterator[ReservedEvent | EventWithoutOutcome]:
         """Yield the events that are reserved, and those that wait because their run failed."""
         by_hash = {self._hash_of(*_hashed(name)): name for name in names.ids}
         for run_id, is_alive, keys in self._database.ask(Step(_RESERVED)):
@@ -487,7 +487,7 @@ class _Events:
         if by_hash:
             step = WAITING_EVENT.find([(hashed,) for hashed in by_hash], "hash, window_end")
             for hashed, end in self._database.ask(step):
-                yield UnsettledEvent(by_hash[hashed], end)
+                yield EventWithoutOutcome(by_hash[hashed], end)
 
     def _read_run_ids(self, runs: Iterable[int]) -> None:
         new = {run for run in runs if run not in self._run_ids}

@@ -118,5 +118,5 @@ def left_by_killed_runs(
     events = [*itertools.chain.from_iterable(waiting_events(*row) for row in rows)]
     step = Step(_DELIVERED, keys=[event.key for event in events])
     delivered = {key for (key,) in database.ask(step)} if events else set()
-    unsettled = {event.hash: event for event in events if event.key not in delivered}
-    return [*unsettled.values()]
+    open_events = {event.hash: event for event in events if event.key not in delivered}
+    return [*open_events.values()]

@@ -142,5 +142,5 @@ def feed(data: bytes, **settings: Any) -> Fed:
     assert len(failure or "") < 5_000 + 3 * len(data), failure
     assert MARK not in f"{failure} {log}".lower(), (failure, log)
     total = target.run.counts.total
-    assert failure is not None or total.unsettled == 0, total
+    assert failure is not None or total.without_outcome == 0, total
     return Fed(failure, log, total)

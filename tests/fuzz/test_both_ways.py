@@ -1,4 +1,4 @@
-"""Random records of random streams become the same on the usual way and on the careful one.
+"""Random records of random streams become the same on the fast path and on the slow one.
 
 The texts have what people copy from pages, in any Unicode form, and records have columns that their
 SCHEMA does not declare.

@@ -122,7 +122,7 @@ def _left_by_killed_runs(store: Path | str, pixel_id: int, now: float) -> Iterat
 
 def _waiting(read_at: int, end: int, value: Any, currency: str | None, now: float) -> Row:
     place, until = ("waiting", end) if end > now else ("lost", None)
-    return Row(_quarter(read_at), place, "not_settled", 1, _worth(value), currency, until)
+    return Row(_quarter(read_at), place, "no_outcome", 1, _worth(value), currency, until)
 
 
 def _quarter(read_at: int) -> int:

@@ -207,7 +207,7 @@ def assert_adds_up(run: Running, read: int | None = None) -> Counts:
     assert len(run.totals) == 1, run.log
     total = run.summary["total"]
     assert total.adds_up, total
-    assert ("not settled" in run.totals[0]) == bool(total.not_settled), run.log
+    assert ("without an outcome" in run.totals[0]) == bool(total.no_outcome), run.log
     assert read is None or total.read == read, total
     return total
 

@@ -53,12 +53,12 @@ machine."""
 
 
 class Ended(NamedTuple):
-    """A run that a signal ended: the last STATE then, and whether all had its fate."""
+    """A run that a signal ended: the last STATE then, and whether each record had its outcome."""
 
     token: str
     bookmark: int
     at: float
-    settled: bool
+    is_complete: bool
 
 
 def none(_: Request) -> None:
@@ -162,9 +162,9 @@ class Campaign:
 
     def fresh(self) -> int:
         """The first record after STATE that must still be sent."""
-        settled = (self.server.delivered, self.feed.expected, self.feed.expires)
+        is_complete = (self.server.delivered, self.feed.expected, self.feed.expires)
         fresh = self.watch.bookmark
-        while any(name(fresh) in events for events in settled):
+        while any(name(fresh) in events for events in is_complete):
             fresh += 1
         return fresh
 
@@ -196,11 +196,11 @@ class Campaign:
         self.trouble = none
         self.end_reservations(run, token, in_order=run.code >= 0)
         self.server.release()
-        settled = run.code > 0 and not assert_adds_up(run).not_settled
+        is_complete = run.code > 0 and not assert_adds_up(run).no_outcome
         if run.code > 0 and not lasting and not self._failed(token, at):
-            assert settled or self._sent_to_the_end(token, at), run.log
+            assert is_complete or self._sent_to_the_end(token, at), run.log
         self.gone[token] = at
-        self.ended.append(Ended(token, self.watch.bookmark, at, settled))
+        self.ended.append(Ended(token, self.watch.bookmark, at, is_complete))
 
     def end_reservations(self, run: Running, token: str, *, in_order: bool) -> None:
         """Check the reservations of a run that has ended, and let them lapse.
@@ -292,7 +292,7 @@ class Campaign:
                 continue
             possible.update(request.ids)
             ended = ends.get(request.token)
-            if ended is None or ended.settled or request.answered_at < ended.at - LOOKS:
+            if ended is None or ended.is_complete or request.answered_at < ended.at - LOOKS:
                 known.update(request.ids if request.sure else ())
         ((count,),) = ask(self.store, "SELECT count(*) FROM event")
         assert len(known) <= count <= len(possible)
@@ -324,9 +324,9 @@ class Campaign:
         for _, before in events:
             assert before.answered_at is not None
             # (The store knows only what a 204 confirmed.)
-            is_late = before.answered_at > ended.at - LOOKS and not ended.settled
+            is_late = before.answered_at > ended.at - LOOKS and not ended.is_complete
             assert is_late or before.reply.status == 200, (ended, before)
-        if ended.settled:
+        if ended.is_complete:
             # All was delivered: only what the tap sent after its last STATE comes again.
             assert self._states_in(ended.bookmark, min(sent_again)) == 0, ended
 

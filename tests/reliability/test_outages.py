@@ -38,7 +38,7 @@ def test_outage(tmp_path: Path) -> None:
         assert "max_retry_seconds" in run.last_line
         assert why in run.last_line
         assert "Traceback" not in run.log
-        assert assert_adds_up(run).not_settled > 0
+        assert assert_adds_up(run).no_outcome > 0
         assert len(server.requests) <= 5 + 100
         # STATE stands where it truly is: five batches were delivered.
         covered = next(n for n in range(feed.count) if name(n) not in server.delivered)

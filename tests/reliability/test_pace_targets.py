@@ -92,7 +92,7 @@ def test_targets(name: str, snapshot: SnapshotAssertion) -> None:
         pytest.param(40, 0.84, 0.86, id="40/s at 84 to 86 %"),
     ],
 )
-def test_settles_within_ten_seconds(rate: float, least: float, most: float) -> None:
+def test_finds_the_rate_within_ten_seconds(rate: float, least: float, most: float) -> None:
     """The API accepts this share of what its limit allows, in the minute after that."""
     for seed in map(random.Random, pace_cases.SEEDS):
         client = Client(Pace(pace_cases.CEILING, jitter=seed.random), 10_000)

@@ -105,7 +105,7 @@ def test_kills_and_repetitions(
         run = start("last", *arguments).wait(120)
         assert run.code == 0, run.log
         assert run.summary["total"].adds_up
-        assert run.summary["total"].not_settled == 0
+        assert run.summary["total"].no_outcome == 0
         assert reserved(store, str(run.run_id)) == 0
     answers = [earlier.answered_at for _, earlier, _ in server.repeats]
     assert answers.count(None) <= len(killed) * BATCH * AT_ONCE

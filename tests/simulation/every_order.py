@@ -257,12 +257,12 @@ class Runner:
     def _write(self) -> str:
         """Write the answers of the API to the store, if there are any."""
         if self._mine:
-            self._settle()
+            self._note_outcome()
         self._store.write(before_state=not self._rest)
         self.sends.clear()
         return "claim" if self._rest else "publish"
 
-    def _settle(self) -> None:
+    def _note_outcome(self) -> None:
         refused = self._scene.scenario.refused
         delivered = [one for one in self._mine if one.event_id not in refused]
         now = self._scene.clock.time()

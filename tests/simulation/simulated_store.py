@@ -421,7 +421,7 @@ class WatchedStore:
         for number, claim in claims.items():
             self._checks.run.reserved[number] = set(map(event_key, claim.mine))
             self._outcomes.claimed(claim.mine)
-            self._outcomes.told("settle", claim.sent)
+            self._outcomes.told("sent", claim.sent)
             self._has(claim.sent)
         return claims
 
@@ -468,5 +468,5 @@ class WatchedStore:
         self._store.write(before_state=before_state)
         self._database.is_asked = before_state
 
-    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
-        self._store.release(unsettled)
+    def release(self, unreserved: Mapping[int, Sequence[Conversion]]) -> None:
+        self._store.release(unreserved)

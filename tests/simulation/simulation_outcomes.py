@@ -111,12 +111,12 @@ class OutcomeChecks:
         for event in result.delivered:
             is_accepted = place_of(event) in run.accepted
             require(is_accepted, "only what the API accepted is delivered", event)
-            self._settle(event, "delivered")
+            self._note_outcome(event, "delivered")
         times = len(result.sent_at)
         require(times == len(result.delivered), "each delivered event has its time", times)
         for one in result.undelivered:
             self._check_reason(one, unix_time)
-            self._settle_undelivered(one)
+            self._note_undelivered(one)
         if result.is_last and result.failure is None:
             left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
             require(not left, "a batch is finished when each of its events has an outcome", left)
@@ -130,16 +130,16 @@ class OutcomeChecks:
         run, place = self._facts.run, place_of(event)
         return place in run.refused_again or run.newest_accepted >= run.refused_at[place]
 
-    def _settle(self, event: Conversion | Rejection, outcome: str) -> None:
+    def _note_outcome(self, event: Conversion | Rejection, outcome: str) -> None:
         outcomes, place = self._facts.run.outcomes, place_of(event)
         require(place not in outcomes, "an event has one outcome", (event, outcome))
         outcomes[place] = outcome
 
-    def _settle_undelivered(self, event: Rejection) -> None:
+    def _note_undelivered(self, event: Rejection) -> None:
         if event.was_refused and event.reason in {"refused_by_api", "not_tried"}:
             self._facts.run.refused_again.add(place_of(event))
         # (An event that was refused before keeps this reason, also if it is not tried.)
-        self._settle(event, "refused_by_api" if event.reason == "not_tried" else event.reason)
+        self._note_outcome(event, "refused_by_api" if event.reason == "not_tried" else event.reason)
 
     def _check_reason(self, event: Rejection, unix_time: float) -> None:
         facts, place = self._facts, place_of(event)
@@ -197,7 +197,7 @@ class OutcomeChecks:
             is_true = {
                 "confirm": place_of(event) in run.confirmed,
                 "deliver": place_of(event) in run.accepted,
-                "settle": facts.was_known(key) or key in facts.database.told_events,
+                "sent": facts.was_known(key) or key in facts.database.told_events,
             }[call]
             require(is_true, "the store is told only what is true", (call, event))
             run.untold.discard((call, key))
@@ -299,7 +299,7 @@ class EndChecks:
     def _check_totals(self, counts: RunCounts) -> None:
         run, total = self._facts.run, counts.total
         delivered = sum(outcome == "delivered" for outcome in run.outcomes.values())
-        found = (total.read, total.unsettled, total.delivered, total.rejected.total())
+        found = (total.read, total.without_outcome, total.delivered, total.rejected.total())
         expected = (run.read, 0, delivered, len(run.letters))
         require(found == expected, "the totals add up", (found, expected))
         require(not run.untold, "the store learns what was confirmed", run.untold)

@@ -261,7 +261,7 @@ class FakeOutcomes:
     """The reasons of the records that the map does not send."""
     without_outcomes: list[int] = field(default_factory=list)
     """The numbers of the batches that ended without outcomes."""
-    unsettled: list[list[str]] = field(default_factory=list)
+    unreserved: list[list[str]] = field(default_factory=list)
     """The IDs of the events that were read, but not reserved, before the end of the run."""
     _noted: list[tuple[str, str]] = field(default_factory=list)
     _underway: dict[str, int] = field(default_factory=dict)
@@ -327,8 +327,8 @@ class FakeOutcomes:
         if before_state or self._noted:
             self._keep("write before STATE" if before_state else "write")
 
-    def release(self, unsettled: Mapping[int, Sequence[Conversion]]) -> None:
-        self.unsettled = [[one.event_id for one in batch] for batch in unsettled.values()]
+    def release(self, unreserved: Mapping[int, Sequence[Conversion]]) -> None:
+        self.unreserved = [[one.event_id for one in batch] for batch in unreserved.values()]
         self._keep("release")
 
     def _note(self, what: str, results: Sequence[Conversion | Rejection]) -> None:

@@ -16,15 +16,15 @@ import pytest
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.conversions.fast_path import OddRecordError, usual_way
+from target_liveintent.conversions.fast_path import SlowPathError, compile_fast_path
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.remarks import (
-    CAREFUL_WAY,
     COLUMN_EMPTY,
     COLUMN_UNUSABLE,
     HASH_CONFLICT,
+    SLOW_PATH,
     Remarks,
 )
 from target_liveintent.run.replay_converter import to_replay
@@ -117,7 +117,7 @@ def build(
 ) -> Conversion | Rejection:
     """Build the event of one record with a builder of its own.
 
-    If the usual way builds it as well, it must build the same.
+    If the fast path builds it as well, it must build the same.
     """
     columns = list(record) if properties is None else properties
     builder = EventBuilder(
@@ -132,19 +132,19 @@ def build(
 def both_ways(
     builder: EventBuilder, mapped: Mapping[str, Any], raw: Mapping[str, Any], now: float
 ) -> tuple[Conversion | Rejection, bool]:
-    """Build an event in the careful way, and check that the usual way gives the same, if any.
+    """Build an event in the slow path, and check that the fast path gives the same, if any.
 
     Returns:
-        The result, and whether the usual way gives it.
+        The result, and whether the fast path gives it.
     """
     result = builder.build(mapped, raw, now)
     inputs = {name: f"record['mapped'].get({name!r})" for name in builder.columns}
-    build_usual = usual_way(builder, inputs, {})
+    build_usual = compile_fast_path(builder, inputs, {})
     if build_usual is None:
         return result, False
     try:
         usual = build_usual({**raw, "mapped": mapped}, now)
-    except OddRecordError:
+    except SlowPathError:
         return result, False
     assert isinstance(usual, Conversion)
     assert facts_of(usual) == facts_of(result)
@@ -154,13 +154,13 @@ def both_ways(
 def convert_both_ways(
     converter: RecordConverter, record: dict[str, Any], violation: str | None = None
 ) -> Conversion | Rejection | None:
-    """Stand in for `RecordConverter.convert`: check that the usual way gives what the other does.
+    """Stand in for `RecordConverter.convert`: check that the fast path gives what the other does.
 
     What is noticed must be the same as well. The way that `trace` shows must lead there, too.
     """
     moment, now = converter._now(), converter._now  # noqa: SLF001
     converter._now = lambda: moment  # noqa: SLF001
-    wanted = converter.convert_carefully(record, violation)
+    wanted = converter.convert_on_slow_path(record, violation)
     made = CONVERT(converter, record, violation)
     walked = converter.walk(record, violation)
     converter._now = now  # noqa: SLF001
@@ -172,7 +172,7 @@ def convert_both_ways(
 
 def remarks_of(result: Conversion | Rejection) -> Remarks:
     """Return what is noticed about a record, in whichever way it was converted, in order."""
-    return tuple(sorted(one for one in result.remarks if one.kind != CAREFUL_WAY))
+    return tuple(sorted(one for one in result.remarks if one.kind != SLOW_PATH))
 
 
 def left_out_of(result: Conversion | Rejection) -> dict[str, int]:

@@ -203,7 +203,7 @@ def test_any_record_gives_a_valid_event_or_a_known_reason(
     """Any record gives an event that the contract accepts, or a rejection with a known reason.
 
     Its dead letter is strict JSON with its event ID. The same record, its columns in another order,
-    gives the same event; and so does the usual way, wherever it gives one, as `build` checks.
+    gives the same event; and so does the fast path, wherever it gives one, as `build` checks.
     """
     result = build(record, defaults=chosen, keys=key_properties)
     again = build(dict(reversed(record.items())), defaults=chosen, keys=key_properties)

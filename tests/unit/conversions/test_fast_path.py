@@ -1,4 +1,4 @@
-"""The usual way gives what the careful way gives, or leaves the record to it."""
+"""The fast path gives what the slow path gives, or leaves the record to it."""
 
 import datetime as dt
 import traceback
@@ -34,10 +34,10 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.conversions.fast_path import (
     EXPRESSION_FAILED,
-    OddRecordError,
+    SlowPathError,
+    compile_fast_path,
     compiled,
     generated_source,
-    usual_way,
 )
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import EventDefaults
@@ -59,7 +59,7 @@ def is_usual(
     suppressions: Suppressions | None = None,
     undeclared: Collection[str] = (),
 ) -> bool:
-    """Return whether a record takes the usual way, and check that both ways give the same."""
+    """Return whether a record takes the fast path, and check that both ways give the same."""
     columns = [name for name in record if name not in undeclared]
     builder = EventBuilder(stream, columns, keys, defaults, suppressions, undeclared=undeclared)
     return both_ways(builder, record, record, NOW)[-1]
@@ -163,8 +163,8 @@ USUAL: dict[str, Row] = {
 
 
 @each_of("changes, options", USUAL)
-def test_usual_records_take_the_usual_way(changes: dict[str, Any], options: dict[str, Any]) -> None:
-    """These records never cost the careful way, and give the same with it."""
+def test_usual_records_take_the_fast_path(changes: dict[str, Any], options: dict[str, Any]) -> None:
+    """These records never cost the slow path, and give the same with it."""
     assert is_usual(order(**changes), **options)
 
 
@@ -220,12 +220,12 @@ ODD: dict[str, Row] = {
 
 
 @each_of("changes, options", ODD)
-def test_odd_records_take_the_careful_way(changes: dict[str, Any], options: dict[str, Any]) -> None:
+def test_slow_paths_take_the_slow_path(changes: dict[str, Any], options: dict[str, Any]) -> None:
     """The careful way has to build, or to reject, these."""
     assert not is_usual(order(**changes), **options)
 
 
-def test_people_on_the_list_take_the_careful_way(tmp_path: Path) -> None:
+def test_people_on_the_list_take_the_slow_path(tmp_path: Path) -> None:
     people = suppressing(tmp_path, "bo@example.com", md5("cy@example.com"))
     assert is_usual(order(), suppressions=people)
     for address in ("Bo@Example.com", "cy@example.com"):
@@ -239,7 +239,9 @@ def test_what_is_remembered_is_not_taken_for_another_value() -> None:
         texts += (url, *(url.replace(LI_DID, one, 1) for one in (MORE_ID, ZERO, f"{LI_DID}x")))
     columns = ("order_id", "user_agent", "tracking_enabled", "currency", "value", "source_url")
     builder = EventBuilder("orders", [*order(), *columns], (), DEFAULTS, None)
-    usual = usual_way(builder, {name: f"record.get({name!r})" for name in builder.columns}, {})
+    usual = compile_fast_path(
+        builder, {name: f"record.get({name!r})" for name in builder.columns}, {}
+    )
     assert usual is not None
     for column in columns:
         for value in (*texts, 1, True, 1.0, Decimal(1), 0, False, None) * 2:
@@ -247,7 +249,7 @@ def test_what_is_remembered_is_not_taken_for_another_value() -> None:
             careful = builder.build(record, record, NOW)
             try:
                 made = usual(record, NOW)
-            except OddRecordError:
+            except SlowPathError:
                 continue
             assert isinstance(careful, Conversion)
             assert made is not None
@@ -257,7 +259,9 @@ def test_what_is_remembered_is_not_taken_for_another_value() -> None:
 def test_no_address_is_remembered() -> None:
     """A page's URL may have an address; what is remembered is sent as it is, and is not much."""
     builder = EventBuilder("orders", [*order(), "source_url", "user_agent"], (), DEFAULTS)
-    usual: Any = usual_way(builder, {name: f"record[{name!r}]" for name in builder.columns}, {})
+    usual: Any = compile_fast_path(
+        builder, {name: f"record[{name!r}]" for name in builder.columns}, {}
+    )
     kept = [usual.__globals__[one] for one in ("pages", "read_user_agent")]
     for url in (f"{PAGE}&e=ann%40hidden.example", PAGE, f"{PAGE}&key=1"):
         for _ in range(2):
@@ -274,20 +278,29 @@ def test_no_address_is_remembered() -> None:
 
 def test_a_column_cannot_be_taken_for_a_name_of_the_code() -> None:
     """A tap's columns may have any name."""
-    hostile = "'] + odd() + record['"
-    names = ["odd", "record", "str", "given_email", "sent_ip", "now", "__builtins__", hostile]
+    hostile = "'] + use_slow_path() + record['"
+    names = [
+        "use_slow_path",
+        "record",
+        "str",
+        "given_email",
+        "sent_ip",
+        "now",
+        "__builtins__",
+        hostile,
+    ]
     builder = EventBuilder("orders", ["event_time", "event_id", "email", "value"], (), DEFAULTS)
     for name in names:
         inputs = {one: f"record[{name!r}].get({one!r})" for one in (*builder.columns, name)}
-        usual = usual_way(builder, inputs, {}, test=f"record[{name!r}]", empty=[f"{name}x"])
+        usual = compile_fast_path(builder, inputs, {}, test=f"record[{name!r}]", empty=[f"{name}x"])
         assert usual is not None
         made = usual({name: order()}, NOW)
         assert made is not None
         assert made.body == conversion(order()).body
         assert usual({name: {}}, NOW) is None
-        with pytest.raises(OddRecordError) as odd:
+        with pytest.raises(SlowPathError) as error:
             usual({name: order(), f"{name}x": 1}, NOW)
-        assert odd.value.cause == f"{name}x"
+        assert error.value.cause == f"{name}x"
 
 
 @pytest.mark.parametrize("mode", ["eval", "exec"])
@@ -322,7 +335,7 @@ def usual_orders(**inputs: str) -> Any:
     """Return the function of a stream whose columns have this code."""
     builder = EventBuilder("orders", order(source="web"), (), DEFAULTS)
     codes = {name: f"record.get({name!r})" for name in builder.columns}
-    return usual_way(builder, codes | inputs, {})
+    return compile_fast_path(builder, codes | inputs, {})
 
 
 def test_a_traceback_shows_the_line_of_generated_code() -> None:
@@ -346,7 +359,7 @@ def test_a_traceback_shows_the_line_of_generated_code() -> None:
         "a name is missing": ("identify", ...),
     },
 )
-def test_a_fault_of_the_generator_is_not_an_odd_record(name: str, value: Any) -> None:
+def test_a_fault_of_the_generator_is_not_an_slow_path(name: str, value: Any) -> None:
     """An error that no record causes ends the run, instead of a slow run that hides it."""
     usual = usual_orders()
     del usual.__globals__[name]
@@ -365,8 +378,8 @@ def test_a_fault_of_the_generator_is_not_an_odd_record(name: str, value: Any) ->
         "an expression fails": ({"at": 1}, EXPRESSION_FAILED),
     },
 )
-def test_an_odd_record_says_what_is_odd(record: dict[str, Any], cause: str) -> None:
+def test_an_slow_path_says_what_is_odd(record: dict[str, Any], cause: str) -> None:
     usual = usual_orders(event_time="record['event_time'] if not record.get('at') else 1 / 0")
-    with pytest.raises(OddRecordError) as odd:
+    with pytest.raises(SlowPathError) as error:
         usual(order(**record), NOW)
-    assert odd.value.cause == cause
+    assert error.value.cause == cause

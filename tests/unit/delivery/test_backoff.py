@@ -15,10 +15,10 @@ def failed(count: int, at: float = 100.0) -> Backoff:
 
 
 @pytest.mark.parametrize(
-    ("failures", "refusal", "standstill", "long_standstill"),
+    ("failures", "throttling", "standstill", "long_standstill"),
     [
         pytest.param(4, False, False, False, id="4: faults may be chance"),
-        pytest.param(5, True, False, False, id="5: a fault is a refusal"),
+        pytest.param(5, True, False, False, id="5: a fault counts as throttling"),
         pytest.param(7, True, False, False, id="7: no standstill yet"),
         pytest.param(8, True, True, False, id="8: a standstill"),
         pytest.param(17, True, True, False, id="17: no long standstill yet"),
@@ -26,10 +26,10 @@ def failed(count: int, at: float = 100.0) -> Backoff:
     ],
 )
 def test_what_failures_in_a_row_are(
-    failures: int, *, refusal: bool, standstill: bool, long_standstill: bool
+    failures: int, *, throttling: bool, standstill: bool, long_standstill: bool
 ) -> None:
     backoff = failed(failures)
-    assert backoff.faults_are_refusals is refusal
+    assert backoff.faults_count_as_throttling is throttling
     assert backoff.is_standstill is standstill
     assert backoff.is_long_standstill is long_standstill
 

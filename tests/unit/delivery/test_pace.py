@@ -59,7 +59,7 @@ def test_a_cap_holds_and_a_search_begins_below_it() -> None:
         pytest.param(5, 0.45 * 1.25 / 5 * 3 / 0.1, id="five tasks begin lower"),
     ],
 )
-def test_the_first_refusal_cuts_the_rate_in_use(tasks: int, rate: float) -> None:
+def test_the_first_throttled_request_cuts_the_rate_in_use(tasks: int, rate: float) -> None:
     """That is 1.25 times the requests in flight by their latency."""
     pace = Pace(64, tasks=tasks, jitter=lambda: 0.5)
     for _ in range(3):
@@ -118,11 +118,11 @@ def test_a_fault_says_nothing_of_a_limit_before_the_fifth_in_a_row() -> None:
     assert pace.rate is not None
 
 
-# Refusals that do not depend on the rate
+# Throttling that does not depend on the rate
 
 
-def _half_refused() -> tuple[Pace, float]:
-    """Return a pace of which a request in two is refused, just after its probe began."""
+def _half_throttled() -> tuple[Pace, float]:
+    """Return a pace of which a request in two is throttled, just after its probe began."""
     pace, at = _pace(), 0.0
     for _ in range(8):
         at = _ask(pace, at, TAKEN)
@@ -137,15 +137,15 @@ def _half_refused() -> tuple[Pace, float]:
 
 
 def test_a_probe_is_not_held_back_by_the_window() -> None:
-    pace, at = _half_refused()
+    pace, at = _half_throttled()
     for _ in range(10):
         assert pace.next_start() <= at + 1
         pace.started(at)
     assert pace.next_start() >= at + 13.2
 
 
-def test_random_refusals_do_not_cut_the_rate_after_a_probe() -> None:
-    pace, at = _half_refused()
+def test_random_throttling_do_not_cut_the_rate_after_a_probe() -> None:
+    pace, at = _half_throttled()
     probe_rate = pace.rate
     for number in range(10):
         assert pace.rate >= probe_rate
@@ -157,8 +157,8 @@ def test_random_refusals_do_not_cut_the_rate_after_a_probe() -> None:
         assert pace.rate >= rate
 
 
-def test_too_many_random_refusals_cut_the_rate_by_four_tenths() -> None:
-    pace, at = _half_refused()
+def test_too_many_random_throttling_cut_the_rate_by_four_tenths() -> None:
+    pace, at = _half_throttled()
     for number in range(10):
         at = _ask(pace, at, LIMITED if number % 2 else TAKEN, seconds=0.01)
     rates = [pace.rate]
@@ -170,7 +170,7 @@ def test_too_many_random_refusals_cut_the_rate_by_four_tenths() -> None:
 
 
 def test_a_retry_after_makes_the_result_of_a_probe_void() -> None:
-    pace, at = _half_refused()
+    pace, at = _half_throttled()
     for number in range(10):
         at = _ask(pace, at, LIMITED if number % 2 else TAKEN, seconds=0.0)
     rate = pace.rate
@@ -183,7 +183,7 @@ def test_a_retry_after_makes_the_result_of_a_probe_void() -> None:
 
 @pytest.mark.parametrize("verdict", [LIMITED, FAULT], ids=["429 or 503", "fault"])
 def test_clients_do_not_all_start_at_the_end_of_a_retry_after(verdict: Verdict) -> None:
-    """A fault with a `Retry-After` is a refusal as well."""
+    """A fault with a `Retry-After` is a throttled request as well."""
     paces = [_pace(jitter=jitter) for jitter in (0.0, 1.0, 0.5)]
     for pace in paces:
         _ask(pace, 0.0, verdict, 30.0)
@@ -214,7 +214,7 @@ def test_what_ends_a_retry_after(started_at: float, waits: bool) -> None:
     ("seconds", "is_limit"), [(300.0, False), (1.0, True)], ids=["300 s", "1 s"]
 )
 def test_a_start_in_a_maintenance(seconds: float, is_limit: bool) -> None:
-    """What was refused for long before anything was taken shows no limit of the rate."""
+    """What was throttled for long before anything was taken shows no limit of the rate."""
     pace = _pace(8)
     _ask(pace, 1_000.0, LIMITED, seconds)
     _ask(pace, 1_001.0 + seconds, TAKEN)

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from target_liveintent.delivery.probe import Probes, RandomRefusals
+from target_liveintent.delivery.probe import Probes, RandomThrottling
 from target_liveintent.delivery.rate_phases import RateEvent
 
 Result = tuple[RateEvent, float] | None
 
 
 def answer(
-    probes: Probes, refused: int, *, rate: float = 1.0, fastest: float = 100.0, now: float = 0.0
+    probes: Probes, throttled: int, *, rate: float = 1.0, fastest: float = 100.0, now: float = 0.0
 ) -> Result:
-    """Give ten answers, of which some are refusals, and return what the last one shows."""
+    """Give ten answers, some to throttled requests; return what the last one shows."""
     result: Result = None
     for number in range(10):
         assert result is None
         probes.note_answer()
-        result = probes.answered(now, accepted=number >= refused, rate=rate, fastest=fastest)
+        result = probes.answered(now, accepted=number >= throttled, rate=rate, fastest=fastest)
     return result
 
 
 @pytest.mark.parametrize(
-    ("refused", "begins"),
+    ("throttled", "begins"),
     [
         pytest.param(3, False, id="no more than a single client gets at a limit"),
         pytest.param(4, True, id="the least share that begins a probe"),
@@ -31,9 +31,9 @@ def answer(
         pytest.param(9, False, id="too few accepted requests to compare"),
     ],
 )
-def test_the_refusals_that_begin_a_probe(refused: int, *, begins: bool) -> None:
+def test_the_throttled_requests_that_begin_a_probe(throttled: int, *, begins: bool) -> None:
     probes = Probes(tasks=1)
-    assert answer(probes, refused) == ((RateEvent.MIXED, 4.0) if begins else None)
+    assert answer(probes, throttled) == ((RateEvent.MIXED, 4.0) if begins else None)
     assert (probes.under_way is not None) is begins
 
 
@@ -54,19 +54,19 @@ def test_no_probe_begins_without_a_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refused", "event", "rate"),
+    ("throttled", "event", "rate"),
     [
         pytest.param(5, RateEvent.PROBE_ACCEPTED, 4.0, id="as many as before: random"),
         pytest.param(7, RateEvent.PROBE_ACCEPTED, 4.0, id="more than half as many: random"),
-        pytest.param(8, RateEvent.PROBE_REFUSED, 1.0, id="fewer than half as many: a limit"),
+        pytest.param(8, RateEvent.PROBE_THROTTLED, 1.0, id="fewer than half as many: a limit"),
     ],
 )
-def test_what_a_probe_shows(refused: int, event: RateEvent, rate: float) -> None:
+def test_what_a_probe_shows(throttled: int, event: RateEvent, rate: float) -> None:
     probes = Probes(tasks=1)
     answer(probes, 5)
-    assert answer(probes, refused, rate=4.0) == (event, rate)
+    assert answer(probes, throttled, rate=4.0) == (event, rate)
     assert probes.under_way is None
-    assert (probes.random_refusals is not None) is (event is RateEvent.PROBE_ACCEPTED)
+    assert (probes.random_throttling is not None) is (event is RateEvent.PROBE_ACCEPTED)
 
 
 def found_limit() -> Probes:
@@ -99,8 +99,8 @@ def test_tasks_find_their_shares_before_the_first_probe() -> None:
     assert [answer(probes, 5) is not None for _ in range(4)] == [False, False, False, True]
 
 
-def test_random_refusals_are_believed_for_100_answers() -> None:
-    known: RandomRefusals | None = RandomRefusals()
+def test_random_throttling_are_believed_for_100_answers() -> None:
+    known: RandomThrottling | None = RandomThrottling()
     for _ in range(99):
         assert known is not None
         known = known.answered()
@@ -111,27 +111,27 @@ def test_random_refusals_are_believed_for_100_answers() -> None:
 @pytest.mark.parametrize(
     ("answers", "is_too_often"),
     [
-        pytest.param("RRR", False, id="a short row of refusals"),
-        pytest.param("RRRRRR", True, id="a long row of refusals"),
+        pytest.param("RRR", False, id="a short row of throttled requests"),
+        pytest.param("RRRRRR", True, id="a long row of throttled requests"),
         pytest.param("RA" * 40, False, id="the allowed share"),
         pytest.param("RRRA" * 8, True, id="more than the allowed share"),
     ],
 )
-def test_how_many_random_refusals_cut_the_rate(answers: str, *, is_too_often: bool) -> None:
-    known: RandomRefusals | None = RandomRefusals()
+def test_how_many_random_throttling_cut_the_rate(answers: str, *, is_too_often: bool) -> None:
+    known: RandomThrottling | None = RandomThrottling()
     cuts = []
     for letter in answers:
         assert known is not None
         known = known.answered()
         assert known is not None
         if letter == "R":
-            known, is_cut = known.refused()
+            known, is_cut = known.throttled()
             cuts.append(is_cut)
     assert any(cuts) is is_too_often
 
 
-def test_a_cut_begins_the_count_of_random_refusals_anew() -> None:
-    known, is_cut = RandomRefusals(excess=2.0).refused()
+def test_a_cut_begins_the_count_of_random_throttling_anew() -> None:
+    known, is_cut = RandomThrottling(excess=2.0).throttled()
     assert is_cut
     assert known.excess == 0
 

@@ -52,8 +52,8 @@ def state_in(phase: RatePhase, event: RateEvent) -> RateState:
 
 def after(state: RateState, event: RateEvent) -> RateState:
     """Return the state after an event at ten requests a second."""
-    if event is RateEvent.REFUSED:
-        return state.refused(NOW, 10.0, 0.1)
+    if event is RateEvent.THROTTLED:
+        return state.throttled(NOW, 10.0, 0.1)
     if event in ACCEPTED_EVENTS:
         return state.took(NOW, ends_standstill=event is RateEvent.STANDSTILL_OVER)
     if event is RateEvent.PROBE_VOID:
@@ -89,7 +89,7 @@ def test_a_row_leads_to_its_rate_and_next_phase(
     [
         pytest.param(0.0, 5.0, id="starts at the cut rate"),
         pytest.param(0.5, 10 * 0.5**0.125, id="is near the limit after half of it"),
-        pytest.param(1.0, 10.0, id="reaches the refused rate at its end"),
+        pytest.param(1.0, 10.0, id="reaches the throttled rate at its end"),
         pytest.param(1.5, 10 * 2**0.125, id="goes on slowly above it"),
         pytest.param(2.9, 10 * 2 ** (1.9**3), id="then quickly"),
         pytest.param(3.0, math.inf, id="forgets the limit after three times its seconds"),
@@ -101,7 +101,7 @@ def test_a_climb(climbs: float, rate: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refused", "retry_after", "seconds"),
+    ("throttled", "retry_after", "seconds"),
     [
         pytest.param(100.0, 0.0, 2.5, id="2.5 s at a high limit"),
         pytest.param(1.0, 0.0, 6.0, id="6 s at one a second"),
@@ -111,12 +111,12 @@ def test_a_climb(climbs: float, rate: float) -> None:
         pytest.param(100.0, 10.0, 102.5, id="at most five times"),
     ],
 )
-def test_how_long_a_climb_takes(refused: float, retry_after: float, seconds: float) -> None:
-    assert RateLimit.cut(refused, refused / 2, NOW, retry_after).climb_seconds == seconds
+def test_how_long_a_climb_takes(throttled: float, retry_after: float, seconds: float) -> None:
+    assert RateLimit.cut(throttled, throttled / 2, NOW, retry_after).climb_seconds == seconds
 
 
 @pytest.mark.parametrize(
-    ("starts", "start", "refused"),
+    ("starts", "start", "throttled"),
     [
         pytest.param(0, 0.91 * 0.1, 1.0, id="one request in 10 s"),
         pytest.param(3, 0.91 * 0.4, 2.0, id="four requests in 10 s"),
@@ -124,24 +124,24 @@ def test_how_long_a_climb_takes(refused: float, retry_after: float, seconds: flo
     ],
 )
 def test_a_cut_goes_by_the_used_rate_after_few_starts(
-    starts: int, start: float, refused: float
+    starts: int, start: float, throttled: float
 ) -> None:
-    """A climb then rests halfway to the refused rate, at the geometric mean."""
+    """A climb then rests halfway to the throttled rate, at the geometric mean."""
     limit = RateLimit(10.0, 9.0, 0.0, 1.0)
     cut = RateState(RatePhase.NEAR, limit, NOW - 10, starts, accepted=1)._replace(
         phase=RatePhase.CLIMB, limit=limit._replace(climbs_since=NOW)
     )
-    after_cut = cut.refused(NOW, 10.0, 0.1).limit
+    after_cut = cut.throttled(NOW, 10.0, 0.1).limit
     assert after_cut is not None
     assert after_cut.start == pytest.approx(start)
-    assert after_cut.rest == pytest.approx(refused)
+    assert after_cut.rest == pytest.approx(throttled)
 
 
 def test_a_cut_with_retry_after() -> None:
-    """A climb begins not far below its rest, and rests below the refused rate."""
+    """A climb begins not far below its rest, and rests below the throttled rate."""
     limit = RateLimit(10.0, 9.0, NOW, 1.0)
     often, seldom = (RateState(RatePhase.CLIMB, limit, NOW - 10, n, accepted=1) for n in (50, 0))
-    of_often, of_seldom = (state.refused(NOW, 10.0, 0.1, 1.0).limit for state in (often, seldom))
+    of_often, of_seldom = (state.throttled(NOW, 10.0, 0.1, 1.0).limit for state in (often, seldom))
     assert of_often is not None
     assert of_seldom is not None
     assert (of_often.start, of_often.rest) == pytest.approx((9.1, 9.3))
@@ -159,9 +159,9 @@ def test_a_cut_with_retry_after() -> None:
 def test_a_cut_has_a_floor(accepted: int, climbs_since: float, floor: float) -> None:
     limit = RateLimit(0.01, 0.01, climbs_since, 1.0)
     state = RateState(RatePhase.CLIMB, limit, NOW - 1000, 100, accepted)
-    assert state.refused(NOW, 0.01, 0.1).rate(NOW) == pytest.approx(floor)
+    assert state.throttled(NOW, 0.01, 0.1).rate(NOW) == pytest.approx(floor)
 
 
 def test_a_limit_that_was_not_met_for_long_is_searched_anew() -> None:
     state = RateState(RatePhase.CLIMB, RateLimit(10.0, 9.0, 0.0, 1.0), 0.0, 100, 50)
-    assert state.refused(NOW, 10.0, 0.1).phase is RatePhase.SEARCH
+    assert state.throttled(NOW, 10.0, 0.1).phase is RatePhase.SEARCH

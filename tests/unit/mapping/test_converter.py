@@ -26,7 +26,7 @@ from target_liveintent.mapping import expressions
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import PRESETS, preset_columns
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamMaps
-from target_liveintent.remarks import CAREFUL_WAY, Remark
+from target_liveintent.remarks import SLOW_PATH, Remark
 
 MAP: dict[str, Any] = {
     "__filter__": "id != 'filtered'",
@@ -107,7 +107,7 @@ def test_a_filter_takes_nothing_that_cannot_be_read_for_true_or_false(condition:
 
 
 def test_an_expression_with_chance_is_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A filter that passes a share of the records must not be asked again about an odd one."""
+    """A filter with chance must not be asked again about a record that takes the slow path."""
     drawn = iter([0.1, 0.9])
     monkeypatch.setitem(expressions._FUNCTIONS, "rand", lambda: next(drawn))  # noqa: SLF001
     made = converter({**MAP, "__filter__": "rand() < 0.5"})
@@ -115,15 +115,15 @@ def test_an_expression_with_chance_is_evaluated_once(monkeypatch: pytest.MonkeyP
     assert made.convert(RECORD) is None
 
 
-def test_a_fault_of_the_usual_way_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only an odd record takes the careful way, which would hide the fault and cost speed."""
+def test_a_fault_of_the_fast_path_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only an unusual value needs the slow path, which would hide the fault and cost speed."""
     made = converter({**MAP, "__filter__": None})
-    odd, usual = made.convert({**RECORD, "total": "odd"}), made.convert(RECORD)
-    assert isinstance(odd, Conversion)
+    slow_record, usual = made.convert({**RECORD, "total": "odd"}), made.convert(RECORD)
+    assert isinstance(slow_record, Conversion)
     assert isinstance(usual, Conversion)
-    slow = Remark(CAREFUL_WAY, "value")
-    assert (slow in odd.remarks, usual.remarks) == (True, ())
-    monkeypatch.setattr(made, "_usual_way", mock.Mock(side_effect=AttributeError))
+    slow = Remark(SLOW_PATH, "value")
+    assert (slow in slow_record.remarks, usual.remarks) == (True, ())
+    monkeypatch.setattr(made, "_fast_path", mock.Mock(side_effect=AttributeError))
     with pytest.raises(AttributeError):
         made.convert(RECORD)
 
@@ -254,7 +254,7 @@ def test_consent_in_capitals_counts(definition: dict[str, Any] | None) -> None:
         assert isinstance(convert_both_ways(made, {**record, "CONSENT": consent}), kind)
 
 
-# Records of taps take the usual way, and give the same in it, whatever their map computes
+# Records of taps take the fast path, and give the same in it, whatever their map computes
 
 SHOWN = {"event_id": "id", "event_time": "at", "email": "mail", "__else__": None}
 USUAL: dict[str, Any] = {**SHOWN, "value": "float(total)", "__filter__": "total is not None"}
@@ -262,9 +262,9 @@ SALE: dict[str, Any] = {"id": "1", "at": TIME, "mail": ADDRESS, "total": Decimal
 
 
 def is_usual(made: RecordConverter, record: dict[str, Any]) -> bool:
-    """Return whether the usual way knows what becomes of a record."""
+    """Return whether the fast path knows what becomes of a record."""
     convert_both_ways(made, record)
-    with mock.patch.object(made, "convert_carefully", return_value=None) as carefully:
+    with mock.patch.object(made, "convert_on_slow_path", return_value=None) as carefully:
         made.convert(record)
     return not carefully.called
 
@@ -275,19 +275,19 @@ def test_the_records_of_taps_are_usual(name: str) -> None:
     stream, keys, record, _ = sample(name, NOW)
     made = converter(preset_columns(name), record, tuple(keys), stream)
     assert is_usual(made, record)
-    usual, odd = 0, []
+    fast, slow = 0, []
     for column in record:
         changed = {**record, column: None}
         result = made.convert(changed)
         if is_usual(made, changed) or isinstance(result, Rejection):
-            usual += 1
+            fast += 1
         else:
-            odd.append(column)
-    assert usual >= 0.95 * len(record), odd
+            slow.append(column)
+    assert fast >= 0.95 * len(record), slow
 
 
 def test_nearly_all_orders_are_usual() -> None:
-    """Of the orders of a shop with buyers of all kinds, 95 % take the usual way."""
+    """Of the orders of a shop with buyers of all kinds, 95 % take the fast path."""
     orders = pytest.importorskip("benchmarks.orders")
     bench = pytest.importorskip("benchmarks.bench")
     lines = b"".join(orders.blocks(1_000, now=int(NOW))).splitlines()

@@ -60,7 +60,7 @@ def every_place(when: dt.datetime) -> list[PlaceRow]:
         row(when, ARRIVED, 74, "3700.10"),
         row(when, ARRIVED, 3, "1200", "JPY"),
         row(when, ARRIVED, 2, 0, ""),
-        row(when, WAITING, 4, "200", days=6, reason="not_settled"),
+        row(when, WAITING, 4, "200", days=6, reason="no_outcome"),
         row(when, REPLAYABLE, 31, "1550", days=5, reason="invalid_source"),
         row(when, LOST, 2, "12.345", "KWD", reason="no_identity"),
         row(when, LEFT_OUT, 5, "99", reason="suppressed"),

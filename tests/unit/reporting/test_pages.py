@@ -50,7 +50,7 @@ from target_liveintent.reporting.page import (
 )
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import StreamCounts
-from target_liveintent.store.places import NOT_SETTLED, WAITING, PlaceRow
+from target_liveintent.store.places import NO_OUTCOME, WAITING, PlaceRow
 
 NOTHING = {"streams": {"orders": shop(0)}}
 UNSETTLED = {hour: {"orders": StreamCounts(read)} for hour, read in ((9, 70), (10, 74))}
@@ -167,8 +167,8 @@ SITUATIONS: dict[str, Situation] = {
         after(40, *(today(hour, UNSETTLED[hour], ending=DENIED) for hour in (9, 10))),
         "failed",
         waiting=(
-            row(at(0, 9), WAITING, 70, "3500", days=6.5, reason=NOT_SETTLED),
-            row(at(0, 10), WAITING, 4, "3324", "JPY", days=6, reason=NOT_SETTLED),
+            row(at(0, 9), WAITING, 70, "3500", days=6.5, reason=NO_OUTCOME),
+            row(at(0, 10), WAITING, 4, "3324", "JPY", days=6, reason=NO_OUTCOME),
         ),
     ),
     "failed once, long ago": Situation([*daily(40, 9), run(at(8), ending=DOWN)], "failed no_run"),

@@ -223,7 +223,7 @@ def test_the_total_is_the_sum_of_streams() -> None:
     ours.add(theirs)
     assert ours.of("a") == counts(2, "email", "md5")
     assert ours.total == counts(3, "email", "md5")
-    assert [ours.total.unsettled, *(getattr(ours, name) for name in names)] == [0, 9, 9, 9, 9]
+    assert [ours.total.without_outcome, *(getattr(ours, name) for name in names)] == [0, 9, 9, 9, 9]
 
 
 def test_records_that_became_events() -> None:
@@ -408,11 +408,11 @@ def test_an_empty_column_is_named_once() -> None:
 
 def test_the_advice_names_streams_that_take_the_slower_way() -> None:
     """It is no warning, because only the speed suffers."""
-    slow = remarks(careful_way={"currency": 200})
+    slow = remarks(slow_path={"currency": 200})
     report = Situation({**orders(read=300, delivered=300, remarks=slow), "few": times()}).report
     assert list(summary.warnings(report)) == []
     (line,) = summary.advice(report, None)
-    assert line.startswith("orders: 200 of 300 records were converted in the slower way")
+    assert line.startswith("orders: 200 of 300 records were converted in the slow path")
     assert line.endswith(
         "The most frequent cause: the column currency has an unusual value or is missing"
     )

@@ -15,7 +15,7 @@ from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import NO_IDENTITY, REASONS
-from target_liveintent.remarks import CAREFUL_WAY, COLUMN_UNUSABLE, Shape, UnusableCause
+from target_liveintent.remarks import COLUMN_UNUSABLE, SLOW_PATH, Shape, UnusableCause
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.doubts import slower_way, stream_warnings, what_to_do
 
@@ -378,7 +378,7 @@ def test_advice_for_several_streams() -> None:
     assert said("shop", "leads") == GUESTS
 
 
-# How many records take the slower way
+# How many records take the slow path
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_records_that_took_the_slower_way(
     slow: dict[str, int], read: int, words: str | None
 ) -> None:
     """From more than a tenth on, it is worth a line, because it costs speed."""
-    counts = StreamCounts(read + 30, filtered=20, unmapped=10, remarks={CAREFUL_WAY: Counter(slow)})
+    counts = StreamCounts(read + 30, filtered=20, unmapped=10, remarks={SLOW_PATH: Counter(slow)})
     slower = slower_way(counts)
     assert (slower is None) == (words is None)
     assert slower is None or words is None or words in slower.words

@@ -11,7 +11,7 @@ from target_liveintent.errors import DeliveryError, OutageError, TooManyRejected
 def test_a_failed_delivery_ends_the_run(is_second: bool) -> None:
     """The failure of a batch ends the run at once, and its batch holds STATE back.
 
-    If a failed run is ending already, it is raised after all else is settled.
+    If a failed run is ending already, it is raised after all else has ended.
     """
     problem = OutageError("no luck")
     fake = FakeRun(deliver=lambda given: BatchResult(given, failure=problem, requests=2))

@@ -44,7 +44,11 @@ def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
     fake = FakeRun(parts={"kind": REPLAY_RUN})
     replay_letters(fake.run, converter(**choice), [(KEY, letter)], lambda: False)
     counts = fake.run.counts.of(DEAD_LETTERS)
-    assert (counts.read, counts.unsettled, [*fake.run.counts.streams]) == (1, 0, [DEAD_LETTERS])
+    assert (counts.read, counts.without_outcome, [*fake.run.counts.streams]) == (
+        1,
+        0,
+        [DEAD_LETTERS],
+    )
     if counts.delivered:
         ((sent,),) = [batch.conversions for batch in fake.delivery.submitted]
         assert (sent.stream, sent.letter) == ("orders", KEY)

@@ -26,7 +26,7 @@ def test_each_record_has_one_outcome() -> None:
     fake.run.finish()
     assert fake.clock.now == start  # There is nothing to wait for.
     counts = fake.run.counts.of("orders")
-    assert (counts.delivered, counts.filtered, counts.unsettled) == (1, 1, 0)
+    assert (counts.delivered, counts.filtered, counts.without_outcome) == (1, 1, 0)
     assert counts.rejected == {"missing_event_time": 1, "refused_by_api": 1}
     assert counts.dropped == {"no_consent": 1}
     assert fake.outcomes.kept["reject"] == ["3", "2"]

@@ -31,13 +31,13 @@ from target_liveintent.store.opening import empty_store
 from target_liveintent.store.search import (
     ArrivedEvent,
     EventName,
+    EventWithoutOutcome,
     Found,
     KeptDelivery,
     LetterFound,
     ReservedEvent,
     SoughtId,
     StoreScope,
-    UnsettledEvent,
 )
 
 GIVEN = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
@@ -62,7 +62,7 @@ LETTER = {
 ARRIVED = ArrivedEvent(NAME, "run-1")
 DEAD = LetterFound(NAME, "run-2", END, LETTER)
 ALIVE, KILLED = (ReservedEvent(NAME, "run-3", is_alive, END) for is_alive in (True, False))
-WAITS = UnsettledEvent(NAME, END)
+WAITS = EventWithoutOutcome(NAME, END)
 
 
 def facts(**changes: Any) -> TraceFacts:

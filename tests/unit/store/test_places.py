@@ -212,7 +212,7 @@ def test_an_event_that_waits_and_is_not_sent(stores: Stores, record: Any, place:
     after.write()
     found = {kind: count for kind, (count, _) in places(stores, NOW + DAY).items()}
     assert found == {
-        (0, "waiting", "not_settled"): 1,
+        (0, "waiting", "no_outcome"): 1,
         (0, *place.split()): 1,
         (1, "left_out", "deleted"): 1,
     }
@@ -228,7 +228,7 @@ def test_a_failed_run(stores: Stores) -> None:
         failed = stores(FakeClock())
         claim(failed, 0, event("1"), event("refused"))
         failed.release({1: [event("2"), event("3", value=None)], 2: [event("sent")]})
-    waits = {(0, "waiting", "not_settled"): (3, "25.00")}
+    waits = {(0, "waiting", "no_outcome"): (3, "25.00")}
     before = {(0, "arrived", ""): (1, "12.50"), (0, "replayable", "refused_by_api"): (1, "7.25")}
     assert places(stores) == {**before, **waits}
     later = stores(FakeClock(NOW + 2 * DAY))
@@ -239,7 +239,7 @@ def test_a_failed_run(stores: Stores) -> None:
         (0, "arrived", ""): (2, "25.00"),
         (2, "arrived", ""): (1, "12.50"),
         (0, "replayable", "refused_by_api"): (2, "14.50"),
-        (0, "waiting", "not_settled"): (1, "0"),
+        (0, "waiting", "no_outcome"): (1, "0"),
     }
     (row,) = [row for row in rows(stores, NOW + 2 * DAY) if row.place == "waiting"]
     assert row.until is not None
@@ -248,7 +248,7 @@ def test_a_failed_run(stores: Stores) -> None:
         return  # (Its clock is the server's.)
     stores(FakeClock(row.until + 31 * DAY)).release({})  # The row is deleted, and leaves a count.
     assert stores.sql("SELECT count(*) FROM waiting") == [(0,)]
-    assert places(stores, row.until + 31 * DAY)[0, "lost", "not_settled"] == (1, "0")
+    assert places(stores, row.until + 31 * DAY)[0, "lost", "no_outcome"] == (1, "0")
 
 
 def test_a_batch_without_outcomes(stores: Stores) -> None:
@@ -260,7 +260,7 @@ def test_a_batch_without_outcomes(stores: Stores) -> None:
     store.release({})
     assert places(stores) == {
         (0, "arrived", ""): (1, "12.50"),
-        (0, "waiting", "not_settled"): (2, "25.00"),
+        (0, "waiting", "no_outcome"): (2, "25.00"),
     }
 
 
@@ -272,7 +272,7 @@ def test_a_killed_run(stores: Stores) -> None:
     killed.confirm(0, [event("1")], is_last=False)
     killed.write()
     assert places(stores) == {(0, "arrived", ""): (1, "12.50")}
-    waits = {(0, "waiting", "not_settled"): (2, "25.00")}
+    waits = {(0, "waiting", "no_outcome"): (2, "25.00")}
     if not stores.is_postgres:  # (Its clock is the server's.)
         assert places(stores, NOW + 60) == {(0, "arrived", ""): (1, "12.50"), **waits}
     clock = FakeClock(NOW + DAY)
@@ -285,7 +285,7 @@ def test_a_killed_run(stores: Stores) -> None:
     other.deliver([event("0")], [NOW + DAY], NOW + DAY)
     other.confirm(1, [event("0")], is_last=True)
     other.write()
-    left = {(0, "waiting", "not_settled"): (1, "12.50")}
+    left = {(0, "waiting", "no_outcome"): (1, "12.50")}
     assert places(stores, NOW + DAY) == {(0, "arrived", ""): (2, "25.00"), **left}
 
 

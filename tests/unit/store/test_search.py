@@ -15,13 +15,13 @@ from target_liveintent.store.layout import SqlRow, Step
 from target_liveintent.store.search import (
     FIND_HASHES,
     ArrivedEvent,
+    EventWithoutOutcome,
     Found,
     LetterFound,
     ReservedEvent,
     SoughtId,
     SoughtRecord,
     StoreScope,
-    UnsettledEvent,
     scope_of,
     search,
 )
@@ -76,8 +76,8 @@ def test_each_table(stores: Stores) -> None:
     assert isinstance(other, ReservedEvent)
     assert (one.is_alive, other.is_alive) == (True, False)
     assert (one.name.event_id, other.name.event_id) == ("alive", "killed")
-    assert kinds(waits) == [("UnsettledEvent", "orders", 1, "failed")]
-    assert isinstance(waits[0], UnsettledEvent)
+    assert kinds(waits) == [("EventWithoutOutcome", "orders", 1, "failed")]
+    assert isinstance(waits[0], EventWithoutOutcome)
     assert waits[0].window_end == one.window_end == event().expires_at
     assert nothing == []
 

@@ -16,7 +16,7 @@ from target_liveintent.errors import InputError
 from target_liveintent.explain.description import Explained, describe
 from target_liveintent.failures import FailureCode
 from target_liveintent.mapping.presets import PRESETS
-from target_liveintent.remarks import CAREFUL_WAY, COLUMN_EMPTY, COLUMN_UNUSABLE
+from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, SLOW_PATH
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.singer.explaining import read_input
 
@@ -53,7 +53,7 @@ def test_each_record_is_counted_by_its_outcome() -> None:
     assert [first.columns["event_time"], second.columns["event_time"]] == ["?", "!"]
     assert counts.noted(COLUMN_EMPTY) == {"value": 2}
     assert not counts.noted(COLUMN_UNUSABLE)
-    assert counts.noted(CAREFUL_WAY) == {EXPRESSION_FAILED: 1, "event_time": 2}
+    assert counts.noted(SLOW_PATH) == {EXPRESSION_FAILED: 1, "event_time": 2}
     assert describe(made, settings().events).use == "mapped"
 
 
@@ -242,7 +242,7 @@ def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, 
     maps = {"orders": {"email": "email.strip() if email else None"}}
     (made,) = inspected(*messages, maps=maps, recorded=True)
     assert outcomes(made.counts) == expected
-    noticed = {**made.counts.remarks, CAREFUL_WAY: {}}  # (Each record may be an odd one.)
+    noticed = {**made.counts.remarks, SLOW_PATH: {}}  # (Each record may take the slow path.)
     assert all({*columns.values()} <= {1} for columns in noticed.values())
     assert all({*one.values()} <= {1} for one in made.counts.causes.values())
 
