@@ -135,7 +135,7 @@ def write_report(path: Path) -> None:
     history = history_of(runs, NOW.date())
     settings = settings_of(given)
     now = NOW.astimezone(dt.timezone.utc)
-    write_page(overview_of(history, rows, settings, now), str(path))
+    write_page(overview_of(history, rows, settings.storage, now), str(path))
 
 
 def take_screenshots(browser: Browser, name: str, url: str, folder: Path) -> None:

@@ -159,9 +159,10 @@ def _overview(settings: Settings, database: Database, max_age: dt.timedelta | No
 
     now = dt.datetime.fromtimestamp(time.time(), settings.events.zone)
     history = read_history(database, settings.account, settings.events, now.timestamp())
-    rows = recent_places(database, settings, now.timestamp())
-    overview = overview_of(history, rows, settings, now, max_age)
-    return with_examples(overview, partial(example_of, database, settings, now.timestamp()))
+    rows = recent_places(database, settings.storage, now.timestamp())
+    overview = overview_of(history, rows, settings.storage, now, max_age)
+    example = partial(example_of, database, settings.storage, now.timestamp())
+    return with_examples(overview, example)
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
@@ -407,7 +408,7 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
             notes = [*config.setting_warnings(*_given(files))]
             people = Suppressions(settings.suppression_path)
             converter = ReplayConverter(settings.account, settings.events, people, ReplayChoice())
-            rows = recent_places(database, settings, time.time())
+            rows = recent_places(database, settings.storage, time.time())
             found = look_at(database, converter, notes, ledger_of(rows))
             _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
 

@@ -20,7 +20,7 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.kinds import CANARY_RUN, REPLAY_RUN, USUAL_RUN
-from target_liveintent.settings import Account, EventDefaults, Settings
+from target_liveintent.settings import Account, EventDefaults, Settings, StoreSettings
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import newest_id, utc_moment
 from target_liveintent.store.places import PlaceRow, places_in
@@ -289,7 +289,7 @@ def read_history(
 
 
 def recent_places(
-    database: Database, settings: Settings, now: float, days: int = DAYS_READ
+    database: Database, settings: StoreSettings, now: float, days: int = DAYS_READ
 ) -> list[PlaceRow]:
     """Read where the events of the last `days` days are now, for the account and the pixel.
 
@@ -297,16 +297,17 @@ def recent_places(
         StorageError: If the store cannot be read.
     """
     begin = now - (days + 1) * DAY  # The first day begins at midnight.
-    return places_in(database, settings.account, settings.pixel_id, begin, now)
+    return places_in(database, settings.account, settings.events.pixel_id, begin, now)
 
 
-def example_of(database: Database, settings: Settings, now: float, reason: str) -> str | None:
+def example_of(database: Database, settings: StoreSettings, now: float, reason: str) -> str | None:
     """Read the event ID of the newest dead letter of two days with a reason; None without any.
 
     Raises:
         StorageError: If the store cannot be read.
     """
-    return newest_id(database, settings.account, settings.pixel_id, now - 2 * DAY, reason)
+    pixel_id = settings.events.pixel_id
+    return newest_id(database, settings.account, pixel_id, now - 2 * DAY, reason)
 
 
 _decode = msgspec.json.Decoder(RunRecord, dec_hook=lambda _, value: Counter(value)).decode

@@ -37,7 +37,7 @@ from target_liveintent.reporting.rules import DECLINE, still_true, unusual_now
 from target_liveintent.reporting.usual_range import Number, share
 from target_liveintent.reporting.words import range_words, share_words
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts, add
-from target_liveintent.settings import Settings
+from target_liveintent.settings import StoreSettings
 from target_liveintent.store.places import ARRIVED, LEFT_OUT, PlaceRow
 
 DAYS_SHOWN = 90
@@ -238,7 +238,7 @@ class Overview(msgspec.Struct):
 def overview_of(
     history: History,
     rows: Sequence[PlaceRow],
-    settings: Settings,
+    settings: StoreSettings,
     now: dt.datetime,
     max_age: dt.timedelta | None = None,
 ) -> Overview:
@@ -255,7 +255,7 @@ def overview_of(
     gap = findings.usual_gap(scheduled)
     return Overview(
         account=settings.account.words,
-        pixel_id=settings.pixel_id,
+        pixel_id=settings.events.pixel_id,
         as_of=now,
         comparable_from=gathered.comparable_from if gathered.first_day else None,
         last_run=next(iter((scheduled or history.runs)[-1:]), None),

@@ -127,7 +127,7 @@ class RunReporter:
             )
             earlier = history.read_history(store.database, settings.account, settings.events, now)
             days = history.DAYS_READ if settings.report_path else 2
-            rows = history.recent_places(store.database, settings, now, days)
+            rows = history.recent_places(store.database, settings.storage, now, days)
             unusual = unusual_in(earlier, record, settings.events.zone, rows)
             record.unusual = unusual or []
             store.finish(record.ending.kind, history.stored_text(record))
@@ -146,8 +146,10 @@ class RunReporter:
 
             settings = self._settings
             now = dt.datetime.fromtimestamp(self._clock.time(), settings.events.zone)
-            shown = overview.overview_of(kept.history, kept.rows, settings, now)
-            example_of = functools.partial(history.example_of, database, settings, now.timestamp())
+            shown = overview.overview_of(kept.history, kept.rows, settings.storage, now)
+            example_of = functools.partial(
+                history.example_of, database, settings.storage, now.timestamp()
+            )
             page.write_page(overview.with_examples(shown, example_of), path)
         except Exception as failure:  # noqa: BLE001 (a report never fails a run)
             why = getattr(failure, "strerror", None) or type(failure).__name__

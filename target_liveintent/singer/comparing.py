@@ -27,7 +27,7 @@ from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import Stream, StreamMaps, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings, StoreSettings
 from target_liveintent.singer.explaining import pass_streams, violations_of
 from target_liveintent.singer.reader import MessageReader
 from target_liveintent.singer.streams import RecordRules, unmapped_message
@@ -245,7 +245,7 @@ def notes_on_settings(old: Settings, new: Settings) -> Iterator[str]:
             f"The account changes, from {old.account.words} to {new.account.words}. So all event"
             " IDs count as changed"
         )
-    if _place_of(old) != _place_of(new):
+    if _place_of(old.storage) != _place_of(new.storage):
         yield (
             "The setting store changes. If its new value names another store, that store does not"
             " know what was delivered. All events would then be sent again, even those whose IDs"
@@ -253,12 +253,12 @@ def notes_on_settings(old: Settings, new: Settings) -> Iterator[str]:
         )
 
 
-def _place_of(settings: Settings) -> str:
-    """Return what identifies the store of the settings; for a database, this is without the user.
+def _place_of(store: StoreSettings) -> str:
+    """Return what identifies a store; for a database, this is without the user.
 
     The result is never shown, because the parameters of a URL may contain a password.
     """
-    if not settings.storage.is_on_server:
-        return os.path.realpath(settings.store)
-    address, _, parameters = settings.store.partition("://")[2].partition("?")
+    if not store.is_on_server:
+        return os.path.realpath(store.place)
+    address, _, parameters = store.place.partition("://")[2].partition("?")
     return f"{address.rpartition('@')[2]}?{parameters}"

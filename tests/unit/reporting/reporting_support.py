@@ -273,7 +273,9 @@ def overview(
     """Return the overview of a history of runs, whose events are where the runs left them."""
     runs, now = [*runs], now.astimezone(ZONE)
     rows = rows_of(runs) if rows is None else rows
-    return overview_of(history(runs), [seen_at(one, now) for one in rows], SETTINGS, now, max_age)
+    return overview_of(
+        history(runs), [seen_at(one, now) for one in rows], SETTINGS.storage, now, max_age
+    )
 
 
 def seen_at(one: PlaceRow, now: dt.datetime) -> PlaceRow:

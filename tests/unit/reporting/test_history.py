@@ -134,7 +134,7 @@ def test_a_killed_run_counts_as_failed(runs: Runs) -> None:
     assert last.ending.failure == Failure(FailureCode.KILLED)
     assert last.ended_at == at(TODAY, 2) - dt.timedelta(seconds=30)
     now = dt.datetime.fromtimestamp(runs.clock.now, runs.settings.events.zone)
-    overview = overview_of(history, [], runs.settings, now)
+    overview = overview_of(history, [], runs.settings.storage, now)
     assert [cause_words(cause, now) for cause in causes_in(overview)] == [
         "The last run failed: the run was killed, or the machine was switched off"
     ]
