@@ -35,7 +35,8 @@ class RecordWalk(NamedTuple):
         computed: The values of the expressions, up to the first failure; empty if the record was
             rejected before mapping.
         mapped: The mapped record; None if there is none.
-        permission: Whether the person allows to send the event; None without a mapped record.
+        permission: Whether consent and the suppression list allow the event to be sent; None
+            without a mapped record.
     """
 
     record: TapRecord

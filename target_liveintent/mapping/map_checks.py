@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.fields import COLUMNS, FIELDS, IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER, Expression
 from target_liveintent.mapping.reading import Path, absent_step
@@ -193,11 +194,17 @@ def _unconverted_cents(column: str, origin: Expression) -> list[Path]:
     return sorted(path for path in {*origin.reading.paths.values()} if _IN_CENTS.search(path[-1]))
 
 
-def maps_with_equal_ids(plans: Iterable[StreamPlan]) -> Iterator[MapFinding]:
-    """Yield a finding for each map of a stream that gives the same event IDs as an earlier map."""
+def maps_with_equal_ids(
+    plans: Iterable[StreamPlan], key_properties: Iterable[str]
+) -> Iterator[MapFinding]:
+    """Yield a finding for each map of a stream that gives the same event IDs as an earlier map.
+
+    `key_properties` are those of the tap's SCHEMA.
+    """
+    keys = lasting_keys(key_properties)
     earlier: dict[Any, str] = {}
     for plan in plans:
-        first = earlier.setdefault(plan.gives_ids_of, plan.stream)
+        first = earlier.setdefault(plan.gives_ids_of(keys), plan.stream)
         if first != plan.stream:
             yield MapFinding("equal_event_ids", plan.stream, earlier=first)
 

@@ -115,16 +115,22 @@ class StreamPlan(NamedTuple):
         """The columns of a mapped record that can identify the person."""
         return frozenset(IDENTIFYING).intersection(self.properties)
 
-    @property
-    def gives_ids_of(self) -> tuple[str | None, tuple[str, ...] | None]:
-        """What event IDs are made from: the expression of `event_id`, or None, and the keys.
+    def gives_ids_of(self, tap_keys: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """Return the columns from which event IDs are made, each with its expression.
 
         Two plans of a stream give a record the same event ID if these values are equal.
+        `tap_keys` are the key properties of the stream that last.
         """
-        origin = self.origins.get("event_id")
+        names: Collection[str] = self.keys or (() if tap_keys else self.properties)
+        if "event_id" in self.properties:
+            names = ("event_id", *names)
+        return tuple((name, self._expression_of(name)) for name in sorted(names))
+
+    def _expression_of(self, column: str) -> str:
+        origin = self.origins.get(column)
         if origin is None:
-            return None, self.keys
-        return origin.text.replace("__stream_name__", repr(self.stream)), self.keys
+            return column
+        return origin.text.replace("__stream_name__", repr(self.stream))
 
     @classmethod
     def without_map(cls, stream: str, properties: Iterable[str]) -> StreamPlan:

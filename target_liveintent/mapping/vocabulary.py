@@ -174,7 +174,10 @@ def _tokens(name: str) -> list[str]:
 
 @functools.cache
 def _known_words(token: str) -> tuple[str, ...]:
-    """Return the known words of a text without spaces; the text itself if it has other words."""
+    """Return the known words of a text without spaces.
+
+    If the text has other words, or only short ones, the result is the text itself.
+    """
     for text in (token, token.removesuffix("s")):
         if text in vocabulary().meanings:
             return (text,)

@@ -35,7 +35,9 @@ def process_batch(reader: MessageReader, message: Message) -> None:
 
 
 def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield the records of a BATCH message, without loading a whole file into memory.
+    """Yield the records of a BATCH message.
+
+    A JSON file is read line by line, and a Parquet file one row group at a time.
 
     Args:
         encoding: The `format` and the `compression` of the files.

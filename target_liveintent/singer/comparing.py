@@ -163,7 +163,7 @@ class _Sender:
         if not REASONS[result.reason].letter:
             counts.dropped[result.reason] += 1
             return None
-        counts.reject(result)
+        counts.count_rejected(result)
         if not explained.rejections:
             explained.rejections.append(result)  # (`run_failures` needs only the first.)
         return None

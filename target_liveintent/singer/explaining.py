@@ -272,7 +272,9 @@ def violations_of(stream: Stream, rules: RecordRules) -> Callable[[dict[str, Any
 
 
 def _note_equal_ids(of_stream: Sequence[Explained]) -> None:
-    plans = [explained.plan for explained in of_stream if explained.gives_events]
-    findings = {finding.stream: finding for finding in maps_with_equal_ids(plans)}
+    with_events = [explained for explained in of_stream if explained.gives_events]
+    plans = [explained.plan for explained in with_events]
+    keys = with_events[0].stream.keys if with_events else ()
+    findings = {finding.stream: finding for finding in maps_with_equal_ids(plans, keys)}
     for explained in of_stream:
         explained.equal_ids = findings.get(explained.plan.stream)

@@ -70,7 +70,7 @@ class StreamRegistry:
         stream = stream_described(message)
         plans = self._maps.plans(name, stream.schema, stream.keys)
         checked = [(plan, self._gives_events(stream, plan)) for plan in plans]
-        for finding in maps_with_equal_ids(plan for plan, gives in checked if gives):
+        for finding in maps_with_equal_ids([plan for plan, gives in checked if gives], stream.keys):
             self._warn_once("%s", finding.words)
         self._schemas[name] = known
         return stream, checked

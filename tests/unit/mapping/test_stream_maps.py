@@ -205,6 +205,7 @@ def test_a_key_that_a_mapped_record_lacks_is_named(definition: dict[str, Any]) -
         "own event ID": ({"event_id": "id"}, []),
         "other keys": ({"__key_properties__": ["email"]}, []),
         "same keys": ({"__key_properties__": ["id"]}, [("copy", "orders")]),
+        "event ID dropped": ({"event_id": None}, [("copy", "orders")]),
     },
 )
 def test_a_copy_with_the_ids_of_the_original_is_found(
@@ -213,10 +214,39 @@ def test_a_copy_with_the_ids_of_the_original_is_found(
     """A copy has the IDs of the original, unless it says of what its own are made."""
     maps = {"orders": {"value": "total"}, "copy": {"__source__": "orders", **own}}
     found = StreamMaps(maps, {}).plans("orders", SCHEMA, ("id",))
-    findings = maps_with_equal_ids(found)
+    findings = maps_with_equal_ids(found, ("id",))
     assert [(finding.stream, finding.earlier) for finding in findings] == ids
     both = {name: {**one, "event_id": "__stream_name__"} for name, one in maps.items()}
-    assert [*maps_with_equal_ids(plans(both))] == []
+    assert [*maps_with_equal_ids(plans(both), ("id",))] == []
+
+
+@each_of(
+    "first, second, are_equal",
+    {
+        "keys computed alike": ({"number": "id"}, {"number": "id"}, True),
+        "keys computed otherwise": ({"number": "id"}, {"number": "id + 1"}, False),
+    },
+)
+def test_the_expression_of_a_key_decides_an_id(
+    first: dict[str, Any], second: dict[str, Any], are_equal: bool
+) -> None:
+    """Two maps with the same keys give other IDs if they compute a key in another way."""
+    keys = {"__source__": "orders", "__key_properties__": ["number"]}
+    maps = {"a": {**keys, **first}, "b": {**keys, **second}, "orders": None}
+    found = StreamMaps(maps, {}).plans("orders", SCHEMA, ("id",))
+    assert bool([*maps_with_equal_ids(found, ("id",))]) == are_equal
+
+
+@pytest.mark.parametrize("keys", [(), ("_sdc_row",)], ids=["no keys", "a position"])
+def test_without_lasting_keys_the_mapped_record_decides_an_id(keys: tuple[str, ...]) -> None:
+    """Two maps give the same ID only if they give the same columns."""
+    for value, are_equal in (("total", True), ("total / 100", False)):
+        maps = {
+            "orders": {"value": "total", "__else__": None},
+            "copy": {"__source__": "orders", "value": value, "__else__": None},
+        }
+        found = StreamMaps(maps, {}).plans("orders", SCHEMA, keys)
+        assert bool([*maps_with_equal_ids(found, keys)]) == are_equal
 
 
 @each_of(
