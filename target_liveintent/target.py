@@ -42,7 +42,7 @@ from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.replay_input import letters_to_replay, replay_letters
 from target_liveintent.singer.streams import RecordRules, StreamRegistry
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns
-from target_liveintent.store.database import Waiting
+from target_liveintent.store.database import Attempts
 from target_liveintent.store.opening import open_store
 from target_liveintent.system import handle_break, use_one_heap
 
@@ -102,7 +102,7 @@ class TargetLiveIntent(Target):
         self.settings = settings = msgspec.structs.replace(settings, **kind.fixed_settings)
         self._then = then + run_named(self.run_id)
         self._signals = StopSignals(self.logger, self._then)
-        waiting = Waiting(
+        attempts = Attempts(
             is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
         client = client_of(settings, self.logger)
@@ -110,7 +110,7 @@ class TargetLiveIntent(Target):
         self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
         delivery = delivery_of(settings.delivery, client, SYSTEM_CLOCK)
         self._store = open_store(
-            settings.storage, self.run_id, kind=kind.name, waiting=waiting, send_again=send_again
+            settings.storage, self.run_id, kind=kind.name, attempts=attempts, send_again=send_again
         )
         now = SYSTEM_CLOCK.time()
         for warning in store_warnings.warnings_at_start(self._store, settings.storage, kind, now):

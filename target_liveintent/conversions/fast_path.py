@@ -51,7 +51,7 @@ _REMEMBERED = 1_024
 """The greatest number of texts of a column that are remembered with their results."""
 _UUID_LENGTH = 36
 _LONGEST_TIME = 26
-"""The length of a time without an offset whose seconds have six decimals."""
+"""The length of a time with six decimals in its seconds, and without an offset."""
 _SENT_AS_IS = re.compile(
     r"(?!(?:None|null|NULL|NaN|nan|Infinity|inf|-Infinity|-inf)\Z)[0-9A-Za-z_.:/#-]{1,128}"
 )

@@ -237,7 +237,7 @@ def _close(connections: list[HTTPConnection]) -> None:
 
 
 def answer_for_fault(fault: BaseException, *, by_proxy: bool = False) -> Answer:
-    """Return what a fault of a connection means; with `by_proxy`, the proxy was not reached."""
+    """Return what a fault means; `by_proxy` says that the connection to the proxy failed."""
     faults = (fault, fault.__cause__)  # A SOCKS proxy's connection wraps the cause.
     if any(isinstance(each, OSError) and each.errno in _NO_DESCRIPTORS for each in faults):
         return _STARVED

@@ -147,12 +147,12 @@ class Explained(msgspec.Struct):
             return
         self.fingerprints[key] = content
         self.conversions.append(conversion)
-        self.counts.deliver([event], [event.event_time])
+        self.counts.count_delivered([event], [event.event_time])
 
     def _add_rejection(self, rejection: Rejection) -> None:
         self.rejections.append(rejection)
         if REASONS[rejection.reason].letter:
-            self.counts.reject(rejection)
+            self.counts.count_rejected(rejection)
         else:
             self.counts.dropped[rejection.reason] += 1
 

@@ -329,7 +329,7 @@ def _gone(days: Sequence[Day], run: RunRecord) -> list[str]:
 
 
 def _is_of_same_loader(stream: str, own: set[str], days: Sequence[Day]) -> bool:
-    """Return whether the loader of a run with the streams `own` probably sends a stream, too.
+    """Return whether the loader that sends the streams `own` probably also sends `stream`.
 
     The history does not name loaders. So the last run with the stream must have had all of `own`,
     and no earlier run of its day may have had exactly `own`.

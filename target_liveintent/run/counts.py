@@ -72,14 +72,14 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         if cause in causes or len(causes) < _MOST_CAUSES:
             causes[cause] += 1
 
-    def reject(self, rejection: Rejection) -> None:
+    def count_rejected(self, rejection: Rejection) -> None:
         """Count a dead letter; if its event time is out of range, also count the time's shape."""
         self.rejected[rejection.reason] += 1
         if rejection.reason in OUT_OF_RANGE:
             of_time = shape(rejection.columns.get("event_time"))
             self._note_cause(rejection.reason, UnusableCause("out_of_range", of_time))
 
-    def deliver(self, events: Sequence[Event], sent_at: Sequence[float]) -> None:
+    def count_delivered(self, events: Sequence[Event], sent_at: Sequence[float]) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent."""
         self.delivered += len(events)
         self.timing += timing_of(events, sent_at)
@@ -207,7 +207,9 @@ class RunCounts:
         """Return the figures of one stream, which the caller may change."""
         return self._streams[stream]
 
-    def deliver(self, stream: str, events: Sequence[Event], sent_at: Sequence[float]) -> None:
+    def count_delivered(
+        self, stream: str, events: Sequence[Event], sent_at: Sequence[float]
+    ) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent.
 
         The events of several batches are counted together. To count each batch takes twice as long.
@@ -223,7 +225,7 @@ class RunCounts:
         self._uncounted = 0
         while self._delivered:
             stream, delivered = self._delivered.popitem()
-            self._streams[stream].deliver(*delivered)
+            self._streams[stream].count_delivered(*delivered)
 
     @property
     def streams(self) -> dict[str, StreamCounts]:

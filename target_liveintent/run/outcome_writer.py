@@ -39,7 +39,7 @@ class Outcomes(Protocol):
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
         """Reserve the events of batches, by number, and find events that were sent before."""
 
-    def deliver(
+    def note_delivered(
         self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
     ) -> None:
         """Note events of a batch that LiveIntent has, and the Unix time at which each was sent.
@@ -47,7 +47,7 @@ class Outcomes(Protocol):
         `read_at` is the Unix time at which the first event of the batch was read.
         """
 
-    def confirm(
+    def note_confirmed(
         self,
         number: int,
         confirmed: Sequence[Conversion],
@@ -61,10 +61,10 @@ class Outcomes(Protocol):
         (`has_outcomes` is False), they wait for a later run.
         """
 
-    def reject(self, rejection: Rejection, read_at: float) -> None:
+    def note_rejected(self, rejection: Rejection, read_at: float) -> None:
         """Note a record that is not sent: its reason decides if it becomes a dead letter."""
 
-    def leave_out(self, reason: str) -> None:
+    def note_left_out(self, reason: str) -> None:
         """Note a record that is read now, and that the map does not send."""
 
     def write(self, *, before_state: bool = False) -> None:
@@ -87,7 +87,7 @@ class OutcomeWriter:
         self._unwritten = 0  # Outcomes that the store has not written yet.
         self._written_at = self._asked_at = clock.monotonic()
         self._answer_seconds = 0.0
-        self.release, self.leave_out = outcomes.release, outcomes.leave_out
+        self.release, self.note_left_out = outcomes.release, outcomes.note_left_out
 
     @property
     def is_full(self) -> bool:
@@ -115,14 +115,14 @@ class OutcomeWriter:
         """
         self._unwritten += len(result.delivered)
         batch = result.batch
-        self._outcomes.deliver(result.delivered, result.sent_at, batch.read_at)
-        self._outcomes.confirm(
+        self._outcomes.note_delivered(result.delivered, result.sent_at, batch.read_at)
+        self._outcomes.note_confirmed(
             batch.number, result.confirmed, is_last=result.is_last, has_outcomes=has_outcomes
         )
 
-    def reject(self, rejection: Rejection, read_at: float) -> None:
+    def note_rejected(self, rejection: Rejection, read_at: float) -> None:
         """Note a record that is not sent, and the Unix time at which it was read."""
-        self._outcomes.reject(rejection, read_at)
+        self._outcomes.note_rejected(rejection, read_at)
         if REASONS[rejection.reason].letter:
             self._unwritten += _LETTER_OUTCOMES
 

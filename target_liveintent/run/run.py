@@ -39,7 +39,7 @@ _RESERVED_AT_ONCE = 8
 less than several. If no batch is in flight, the run does not wait for so many batches."""
 _MOST_FULL = 16
 """When this many batches are full, the run reserves their events at once. With fewer, it first
-waits if the last answer of the store took long (such as 50 ms)."""
+waits for as long as the last answer of the store took, such as 50 ms."""
 _MOST_WAITING = 64
 """If more batches than this wait because this or another run is sending the same events, the run
 reads no further records until it has the outcomes."""
@@ -97,7 +97,7 @@ class Run:
             if self._limit.exists:
                 self._add_limited(stream, result)
             elif self._batches.add(stream, result):
-                self.submit(stream)
+                self.close_batch(stream)
         elif isinstance(result, Rejection):
             self._reject(stream, result, self._clock.time())
             if self._writer.is_full:
@@ -112,7 +112,7 @@ class Run:
             counts.filtered += 1
         else:
             counts.unmapped += 1
-        self._writer.leave_out(reason)
+        self._writer.note_left_out(reason)
 
     def _add_limited(self, stream: str, conversion: Conversion) -> None:
         """Put an event into its batch, unless the setting `limit` is reached."""
@@ -120,7 +120,7 @@ class Run:
             self.counts.of(stream).dropped["over_limit"] += 1
             return
         if self._batches.add(stream, conversion):
-            self.submit(stream)
+            self.close_batch(stream)
         self._limit.take()
         if self._limit.is_reached():
             self._send_all()  # Events that were sent before, or are too old, do not count.
@@ -138,9 +138,9 @@ class Run:
         is_letter = REASONS[rejection.reason].letter
         if is_letter and self._fails_on_rejection:
             raise TooManyRejectedError(rejection.failure)
-        self._writer.reject(rejection, read_at)
+        self._writer.note_rejected(rejection, read_at)
         if is_letter:
-            counts.reject(rejection)
+            counts.count_rejected(rejection)
             if rejection.was_refused and rejection.reason == "refused_by_api":
                 self.counts.refused_again += 1
         else:
@@ -148,7 +148,7 @@ class Run:
 
     # Batches to send
 
-    def submit(self, stream: str) -> None:
+    def close_batch(self, stream: str) -> None:
         """Close a stream's batch; its events are sent once they are reserved and there is room."""
         self._batches.close(stream)
         # A store may answer slowly. The run spends less than half of its time with waiting for the
@@ -268,7 +268,7 @@ class Run:
         counts.unproven += result.unproven
         counts.partly_answered += len(result.delivered) - len(result.confirmed)
         events = [conversion.event for conversion in result.delivered]
-        counts.deliver(result.batch.stream, events, result.sent_at)
+        counts.count_delivered(result.batch.stream, events, result.sent_at)
         # With the setting on_rejection=fail, rejected events end the run and get no outcome.
         ends_run = self._fails_on_rejection and bool(result.undelivered)
         self._writer.note_result(result, has_outcomes=result.failure is None and not ends_run)

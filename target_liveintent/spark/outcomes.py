@@ -201,7 +201,8 @@ class TaskOutcomes:
         clock: Clock,
     ) -> None:
         self.positions: dict[str, int] = {}
-        self.confirm, self.leave_out = store.confirm, store.leave_out
+        self.note_confirmed = store.note_confirmed
+        self.note_left_out = store.note_left_out
         self._table, self._attempt, self._store = table, attempt, store
         self._events, self._clock = events, clock
         self._rows: list[_OutcomeRow] = []  # Rows that are not in the table yet.
@@ -222,18 +223,18 @@ class TaskOutcomes:
                 self._rows.append(row)
         return claims
 
-    def deliver(
+    def note_delivered(
         self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
     ) -> None:
         """Note the delivered events, and the Unix time at which each event was sent."""
-        self._store.deliver(conversions, sent_at, read_at)
+        self._store.note_delivered(conversions, sent_at, read_at)
         for conversion, sent in zip(conversions, sent_at, strict=True):
             event = conversion.event
             times = (event.event_time * 1_000_000, int(sent * 1e6))
             origin = self._origin(conversion)
             self._rows.append(_OutcomeRow(*origin, OUTCOME_DELIVERED, event.pixel_id, *times))
 
-    def reject(self, rejection: Rejection, _: float) -> None:
+    def note_rejected(self, rejection: Rejection, _: float) -> None:
         """Note a rejected or dropped record; keep the redacted record if it was rejected."""
         run_id, now = self._attempt.run_id, self._clock.time()
         letter = letter_of(rejection, self._table.account, self._events, run_id, now)

@@ -63,7 +63,7 @@ class Wait(NamedTuple):
     pause_seconds: float  # The time between two attempts.
 
 
-class Waiting:
+class Attempts:
     """Waits between attempts, and logs why. After a signal, the wait ends earlier.
 
     `has_ended` says that a wait ended without success, so the run must not wait again.
@@ -110,7 +110,7 @@ class Database(abc.ABC):
     `ConfigurationError` if a setting is wrong.
 
     Attributes:
-        waiting: Waits between attempts.
+        attempts: Waits between attempts.
         is_new: Whether the database had no tables when it was opened.
         was_empty_file: Whether the file of the store existed but had no content.
     """
@@ -121,10 +121,10 @@ class Database(abc.ABC):
     _creation: Sequence[str]
     _foreign: str  # The message if the tables are those of another program.
 
-    def __init__(self, name: str, waiting: Waiting) -> None:
+    def __init__(self, name: str, attempts: Attempts) -> None:
         self._name = name
-        self.waiting = waiting
-        waiting.has_ended = False  # (It may be from a wait for another database.)
+        self.attempts = attempts
+        attempts.has_ended = False  # (It may be from a wait for another database.)
         self._lock_milliseconds = _LOCK_MILLISECONDS
         self.is_new = self.was_empty_file = self._is_open = False
 
@@ -204,7 +204,7 @@ class Database(abc.ABC):
 
         A transaction may be made twice, because the answer to its COMMIT can be lost.
         """
-        self.waiting.begin()
+        self.attempts.begin()
         while True:
             try:
                 return work()
@@ -214,7 +214,7 @@ class Database(abc.ABC):
             except BaseException:
                 self._roll_back()
                 raise
-            may_repeat = False if wait is None else self.waiting.again(wait)
+            may_repeat = False if wait is None else self.attempts.again(wait)
             if not may_repeat:
                 raise failure
 

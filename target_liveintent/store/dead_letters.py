@@ -12,7 +12,7 @@ import datetime as dt
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.settings import Account, EventDefaults
 from target_liveintent.store.database import Database, damaged
 from target_liveintent.store.deduplication import TIME_BYTES
-from target_liveintent.store.layout import SqlRow
+from target_liveintent.store.layout import DEAD_LETTER, UNCOUNTED, SqlRow, Step
 
 _TEXT = {"type": ["string", "null"]}
 PROPERTIES: dict[str, Any] = {
@@ -257,11 +257,25 @@ def hashes_in(text: str) -> list[str]:
 
 # In the database
 
+_EVENT = {"event_hash": "bytea", "event_key": "bytea"}
+_FIRST_READ = (
+    "CASE WHEN EXISTS (SELECT 1 FROM event WHERE event.key = given.event_key)"  # noqa: S608
+    f" THEN {UNCOUNTED} ELSE coalesce((SELECT waiting.read_at FROM waiting"
+    " WHERE waiting.hash = given.event_hash), given.first_read) END"
+)
 _KEY = ", ".join(LetterKey._fields)
 _READ = (
     f"SELECT {_KEY}, CAST(record AS TEXT) FROM dead_letter"  # noqa: S608
     f" WHERE ({_KEY}) > (?, ?, ?, ?, ?) AND run <> ? ORDER BY {_KEY}"
 )
+
+
+def put_letters(rows: Sequence[SqlRow]) -> Step:
+    """Return the step that writes dead letters; rows end with the hash and key of the event.
+
+    The letter of an event that waits keeps the day of the event.
+    """
+    return DEAD_LETTER.put_computed(rows, _EVENT, {"first_read": _FIRST_READ})
 
 
 def letters_in(database: Database, run: int = 0) -> Iterator[tuple[LetterKey, str]]:

@@ -15,6 +15,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+UNCOUNTED = -900
+"""The value of `first_read` and `read_at` of an event that counts elsewhere: no ledger has it. An
+event that has arrived and is sent once more does not arrive twice, and if its record is rejected,
+is not lost."""
 LAYOUT_VERSION = 3
 """The version of the layout. Increase it when a table changes."""
 _SQL = pathlib.Path(__file__).with_name("tables.sql").read_text(encoding="ascii")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.settings import StoreSettings
-from target_liveintent.store.database import Database, Waiting
+from target_liveintent.store.database import Attempts, Database
 from target_liveintent.store.run_store import DryStore, RunStore
 from target_liveintent.store.runs import RunOptions, RunStart, begin_run, newest_events
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
@@ -22,7 +22,7 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
     settings: StoreSettings,
     run_id: str,
     clock: Clock = SYSTEM_CLOCK,
-    waiting: Waiting | None = None,
+    attempts: Attempts | None = None,
     *,
     kind: str = _USUAL_KIND,
     send_again: bool = False,
@@ -34,7 +34,7 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
     if settings.dry_run:
         database = open_for_reading(settings)
     else:
-        database = open_database(settings, clock, waiting)
+        database = open_database(settings, clock, attempts)
     try:
         if settings.dry_run:
             return dry_store_in(database, settings, run_id, clock, send_again=send_again)
@@ -55,7 +55,7 @@ def run_store_in(  # noqa: PLR0913 (an argument for each option)
 ) -> RunStore:
     """Begin a run in an open database: add its row to the table `run`.
 
-    Unless the run is a task of Spark, also delete rows that are older than `history_days`.
+    Unless the run is a task of Spark, this also deletes old rows; see `begin_run`.
     """
     options = _options(settings, run_id, kind, send_again=send_again)
     start = begin_run(database, options, history_days=settings.history_days)
@@ -84,17 +84,19 @@ def _options(settings: StoreSettings, run_id: str, kind: str, *, send_again: boo
 def open_database(
     settings: StoreSettings,
     clock: Clock = SYSTEM_CLOCK,
-    waiting: Waiting | None = None,
+    attempts: Attempts | None = None,
     *,
     reads_only: bool = False,
 ) -> Database:
     """Open the database of the store; create it if there is none, unless it is only read."""
-    waiting = waiting or Waiting(clock)
+    attempts = attempts or Attempts(clock)
     if not settings.is_on_server:
-        return SqliteStore(settings.place, clock, waiting, reads_only=reads_only)
+        return SqliteStore(settings.place, clock, attempts, reads_only=reads_only)
     from target_liveintent.store.postgres import PostgresStore  # noqa: PLC0415 (its libraries)
 
-    return PostgresStore(settings.place, settings.max_retry_seconds, waiting, reads_only=reads_only)
+    return PostgresStore(
+        settings.place, settings.max_retry_seconds, attempts, reads_only=reads_only
+    )
 
 
 def open_for_reading(settings: StoreSettings, clock: Clock = SYSTEM_CLOCK) -> Database:
@@ -115,4 +117,4 @@ def open_existing(settings: StoreSettings, clock: Clock = SYSTEM_CLOCK) -> Datab
 
 def empty_store(clock: Clock = SYSTEM_CLOCK) -> Database:
     """Return an empty store that only this process sees."""
-    return SqliteStore(IN_MEMORY, clock, Waiting(clock))
+    return SqliteStore(IN_MEMORY, clock, Attempts(clock))

@@ -34,9 +34,6 @@ NO_OUTCOME = "no_outcome"
 """The reason of events that wait, or that waited until they were too old."""
 QUARTER_SECONDS = 900
 """Counts are kept by quarter of an hour: a day begins at such a time in each time zone."""
-UNCOUNTED = -QUARTER_SECONDS
-"""The time at which an event is read that counts elsewhere: no ledger has it. An event that has
-arrived and is sent once more does not arrive twice, and if its record is rejected, is not lost."""
 _KEPT_SECONDS = 400 * 86_400
 """How long counts are kept."""
 LEFT_OUT_REASONS = frozenset({"filtered", "unmapped", "deleted", "no_consent", "suppressed"})
@@ -102,7 +99,7 @@ class PlaceCounts:
         """Return whether there is anything to write."""
         return bool(self._changed)
 
-    def arrive(self, read_at: float, events: Sequence[Event]) -> None:
+    def count_arrived(self, read_at: float, events: Sequence[Event]) -> None:
         """Count events that LiveIntent has; `read_at` is when a run first read them (Unix time)."""
         quarter, without_value = quarter_of(read_at), len(events)
         for currency, amount in amounts_of(events).items():
@@ -113,7 +110,7 @@ class PlaceCounts:
         if without_value:
             self._add(_PlaceKind(quarter, ARRIVED, "", ""), without_value, Decimal(0))
 
-    def leave_out(self, reason: str, read_at: float) -> None:
+    def count_left_out(self, reason: str, read_at: float) -> None:
         """Count a record that is not sent and gets no dead letter, if its reason counts."""
         if reason in LEFT_OUT_REASONS:
             self._add(_PlaceKind(quarter_of(read_at), LEFT_OUT, reason, ""), 1, Decimal(0))
@@ -138,23 +135,9 @@ class PlaceCounts:
 
 # Dead letters
 
-_LETTER_EVENT = {"event_hash": "bytea", "event_key": "bytea"}
-_FIRST_READ = (
-    "CASE WHEN EXISTS (SELECT 1 FROM event WHERE event.key = given.event_key)"
-    f" THEN {UNCOUNTED} ELSE coalesce((SELECT waiting.read_at FROM waiting"
-    " WHERE waiting.hash = given.event_hash), given.first_read) END"
-)
 _PLACE_COLUMNS = ", ".join(PLACE_COUNT.columns)
 _LETTER_KEY = ", ".join(LetterKey._fields)
 _FIRST_QUARTER = f"first_read / {QUARTER_SECONDS} * {QUARTER_SECONDS}"
-
-
-def letters_step(rows: Sequence[SqlRow]) -> Step:
-    """Return the step that writes dead letters; rows end with the hash and key of the event.
-
-    The letter of an event that waits keeps the day of the event.
-    """
-    return DEAD_LETTER.put_computed(rows, _LETTER_EVENT, {"first_read": _FIRST_READ})
 
 
 def moved(letters: Sequence[LetterKey], place: str, reason: str | None = None) -> Iterator[Step]:

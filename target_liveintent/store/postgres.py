@@ -22,10 +22,10 @@ from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.store.database import (
     LOCK_SECONDS,
     Answers,
+    Attempts,
     Database,
     DecisionT,
     Wait,
-    Waiting,
 )
 from target_liveintent.store.layout import SqlRow, Step, creation
 
@@ -84,7 +84,8 @@ class PostgresStore(Database):
     _errors = (psycopg.Error,)
     _find_tables = (
         "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND"
-        " relname IN ('store', 'event', 'reservation', 'run', 'dead_letter', 'delivered')"
+        " relname IN ('store', 'event', 'reservation', 'run', 'dead_letter', 'delivered',"
+        " 'waiting', 'place_count')"
     )
     _lock = (_READ_COMMITTED, f"SELECT pg_advisory_xact_lock({_CREATING})")
     _creation = creation()
@@ -94,9 +95,14 @@ class PostgresStore(Database):
     )
 
     def __init__(
-        self, url: str, retry_seconds: float, waiting: Waiting, *, reads_only: bool = False
+        self,
+        url: str,
+        retry_seconds: float,
+        attempts: Attempts,
+        *,
+        reads_only: bool = False,
     ) -> None:
-        super().__init__("the database named in store", waiting)
+        super().__init__("the database named in store", attempts)
         # The warnings of psycopg repeat what its exceptions say.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         self._parameters = _parameters(url)
@@ -108,7 +114,7 @@ class PostgresStore(Database):
     def _db(self) -> psycopg.Connection[Any]:
         """The connection, which is opened first if there is none or if it was lost."""
         if self._connection is None or self._connection.closed:
-            if self.waiting.has_ended:
+            if self.attempts.has_ended:
                 raise psycopg.OperationalError(_GONE)
             # A pooler between the run and the database may not know prepared statements.
             self._connection = psycopg.connect(

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.store.database import Answers
-from target_liveintent.store.deduplication import KEY_BYTES, TIME_BYTES, Claim, OtherRuns
+from target_liveintent.store.deduplication import KEY_BYTES, TIME_BYTES, Claim
 from target_liveintent.store.layout import DEAD_LETTER, SqlRow, Step
+from target_liveintent.store.reservations import OtherRuns
 from target_liveintent.store.waiting import Owner, WaitingEvent, find_waiting, waiting_events
 
 FIND_EVENTS = (

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.store.deduplication import TIME_BYTES, Claim, Deduplicator
-from target_liveintent.store.layout import WAITING_EVENT, SqlRow, Step
-from target_liveintent.store.places import UNCOUNTED, PlaceCounts
+from target_liveintent.store.layout import UNCOUNTED, WAITING_EVENT, SqlRow, Step
+from target_liveintent.store.places import PlaceCounts
 from target_liveintent.store.waiting import (
     Owner,
     WaitingEvent,
@@ -104,8 +104,8 @@ class RunPlaces:
                 if first_read is None:
                     rest.append(conversion)
                 else:
-                    self.counts.arrive(first_read, [conversion.event])
-        self.counts.arrive(read_at, [conversion.event for conversion in rest])
+                    self.counts.count_arrived(first_read, [conversion.event])
+        self.counts.count_arrived(read_at, [conversion.event for conversion in rest])
 
     def note_letter(self, hashed: bytes, read_at: float) -> float:
         """Note that an event gets a dead letter; return when a run first read its record."""
@@ -115,12 +115,12 @@ class RunPlaces:
         has_arrived = hashed in self._arrived or self._deduplicator.remembers(hashed)
         return UNCOUNTED if has_arrived else first_read
 
-    def leave_out(self, reason: str, read_at: float, hashed: bytes = b"") -> None:
+    def note_left_out(self, reason: str, read_at: float, hashed: bytes = b"") -> None:
         """Note a record that is not sent and gets no dead letter; maybe its event waits."""
         if hashed and self.has_waiting:
             self._left_out.append((hashed, reason, read_at))
         else:
-            self.counts.leave_out(reason, read_at)
+            self.counts.count_left_out(reason, read_at)
 
     @property
     def hashes_left_out(self) -> list[bytes]:
@@ -130,7 +130,7 @@ class RunPlaces:
     def date_left_out(self, waiting: Mapping[bytes, int]) -> None:
         """Count these records, given when the events that wait were read, by hash."""
         for hashed, reason, read_at in self._left_out:
-            self.counts.leave_out(reason, waiting.get(hashed, read_at))
+            self.counts.count_left_out(reason, waiting.get(hashed, read_at))
         self._no_longer_waiting += waiting
         self._left_out.clear()
 

@@ -24,24 +24,25 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.store.database import Answers, Database
 from target_liveintent.store.dead_letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.deduplication import (
-    LAPSE_SECONDS,
-    MOST_LATE_ANSWERS,
-    SURE_SECONDS,
     TIME_BYTES,
     Claim,
     Deduplicator,
-    OtherRuns,
-    Renewals,
 )
 from target_liveintent.store.delivered import delivered_row
-from target_liveintent.store.layout import DELIVERED, RESERVATION, Step
-from target_liveintent.store.places import UNCOUNTED
+from target_liveintent.store.layout import DELIVERED, RESERVATION, UNCOUNTED, Step
 from target_liveintent.store.questions import (
     NO_ANSWER,
     ClaimDecision,
     KnownLetter,
     StoreAnswer,
     StoreQuestion,
+)
+from target_liveintent.store.reservations import (
+    LAPSE_SECONDS,
+    MOST_LATE_ANSWERS,
+    SURE_SECONDS,
+    OtherRuns,
+    Renewals,
 )
 from target_liveintent.store.run_places import RunPlaces
 from target_liveintent.store.runs import TASK, RunOptions, RunStart, end_of_run, removal_of_run
@@ -117,7 +118,7 @@ class RunStore:
 
     # Outcomes
 
-    def reject(self, rejection: Rejection, read_at: float) -> None:
+    def note_rejected(self, rejection: Rejection, read_at: float) -> None:
         """Note a record that is not sent, and the Unix time at which it was read.
 
         A new dead letter replaces the earlier dead letter of the same event. The dead letter from
@@ -127,7 +128,7 @@ class RunStore:
             self._add_letter(rejection, read_at)
         elif rejection.letter is None:
             hashed = self._hash_of(rejection) if self._places.has_waiting else b""
-            self._places.leave_out(rejection.reason, read_at, hashed)
+            self._places.note_left_out(rejection.reason, read_at, hashed)
         else:
             self._unwritten.drop_letter(rejection.letter, rejection.reason)
 
@@ -148,9 +149,9 @@ class RunStore:
         usable = pixel_id if isinstance(pixel_id, int) else 0
         return self._deduplicator.hash_of(rejection.stream, usable, rejection.event_id)
 
-    def leave_out(self, reason: str) -> None:
+    def note_left_out(self, reason: str) -> None:
         """Note a record that is read now, and that the map does not send."""
-        self._places.leave_out(reason, self._clock.time())
+        self._places.note_left_out(reason, self._clock.time())
 
     @property
     def _may_have_letters(self) -> bool:
@@ -162,7 +163,7 @@ class RunStore:
         for conversion in conversions:
             self._unwritten.remove_letters(keys_of(conversion, self._options.account))
 
-    def deliver(
+    def note_delivered(
         self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
     ) -> None:
         """Note delivered events.
@@ -186,7 +187,7 @@ class RunStore:
                 row = delivered_row(conversion, moment, account, self.number)
                 self._unwritten.delivered[row[: len(DELIVERED.key)]] = row
 
-    def confirm(
+    def note_confirmed(
         self,
         number: int,
         confirmed: Sequence[Conversion],
@@ -474,7 +475,7 @@ class RunStore:
                     self.database.transact([step])
                 self.database.transact([self._places.counts.step()])
             raise
-        self._has_failed = self.database.waiting.has_ended = False
+        self._has_failed = self.database.attempts.has_ended = False
 
 
 class DryStore(RunStore):

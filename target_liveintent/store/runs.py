@@ -13,6 +13,7 @@ from target_liveintent.store.database import Database
 from target_liveintent.store.deletion import delete_expired, expired_rows
 from target_liveintent.store.layout import SqlRow, Step
 from target_liveintent.store.places import tidy_up
+from target_liveintent.store.reservations import LAPSE_SECONDS
 from target_liveintent.store.unwritten import KEPT_SECONDS
 
 TASK = "task"
@@ -73,12 +74,16 @@ class RunStart(NamedTuple):
 
 
 def begin_run(database: Database, options: RunOptions, *, history_days: int) -> RunStart:
-    """Add the row of a run; unless it is a `TASK`, delete what is older than `history_days`."""
+    """Add the row of a run.
+
+    Unless the run is a `TASK`, also delete the runs, dead letters and delivered events that are
+    older than `history_days`, and the counts of events that no report reads any more.
+    """
     run_id, kind, account = options.run_id, options.kind, options.account
     number = number_of(run_id)
     pixel_id = options.events.pixel_id
     steps = [
-        Step(_ADD_RUN, [number, run_id, kind, *account, pixel_id, deduplication.LAPSE_SECONDS]),
+        Step(_ADD_RUN, [number, run_id, kind, *account, pixel_id, LAPSE_SECONDS]),
         newest_events(),
         Step(_LAST_OF_OTHERS, [account.host, run_id, *account, pixel_id or 0, run_id]),
     ]

@@ -36,7 +36,8 @@ from target_liveintent.store.unwritten import KEPT_SECONDS
 
 _NO_TIME = bytes(TIME_BYTES)
 _RUNS_READ_SECONDS = KEPT_SECONDS + 30 * DAY
-"""Runs of so many seconds can have sent the events whose keys the store has."""
+"""Runs that began within this number of seconds can have sent the events whose keys the store
+has."""
 _TEXTS_AT_ONCE = 50
 _LONGEST_PATTERN = 200
 _UNQUOTED = re.compile(r"-?[\d.]+|true|false", re.ASCII)

@@ -17,10 +17,10 @@ from target_liveintent.errors import StorageError
 from target_liveintent.store.database import (
     LOCK_SECONDS,
     Answers,
+    Attempts,
     Database,
     DecisionT,
     Wait,
-    Waiting,
 )
 from target_liveintent.store.deduplication import KEY_BYTES
 from target_liveintent.store.layout import SqlRow, Step, creation
@@ -101,9 +101,9 @@ class SqliteStore(Database):
     _foreign = "the file is a database of another program. Set store to another file"
 
     def __init__(
-        self, path: str, clock: Clock, waiting: Waiting, *, reads_only: bool = False
+        self, path: str, clock: Clock, attempts: Attempts, *, reads_only: bool = False
     ) -> None:
-        super().__init__(f"store '{path}'", waiting)
+        super().__init__(f"store '{path}'", attempts)
         self._path = os.path.realpath(path)
         self._spare: IO[bytes] | None = None
         self._identity: os.stat_result | None = None

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from target_liveintent.conversions.event_model import DAY, LetterKey
 from target_liveintent.settings import Account
-from target_liveintent.store.dead_letters import DeadLetter, event_letter_keys
+from target_liveintent.store.dead_letters import DeadLetter, event_letter_keys, put_letters
 from target_liveintent.store.deduplication import TIME_BYTES
 from target_liveintent.store.layout import (
     DEAD_LETTER,
@@ -16,7 +16,7 @@ from target_liveintent.store.layout import (
     SqlRow,
     Step,
 )
-from target_liveintent.store.places import LEFT_OUT, LEFT_OUT_REASONS, LOST, letters_step, moved
+from target_liveintent.store.places import LEFT_OUT, LEFT_OUT_REASONS, LOST, moved
 
 KEPT_SECONDS = 30 * DAY
 """For this number of seconds after an event has expired, its key stays: the clock may be wrong."""
@@ -115,7 +115,7 @@ class Unwritten:
             self._end_reservations(run),
             *self._moves(),
             DEAD_LETTER.remove([*self._deleted]),
-            letters_step(
+            put_letters(
                 [
                     (
                         *(*letter.row(run, now), run_pixel_id, _read_at(letter, now)),

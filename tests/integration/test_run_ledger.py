@@ -20,10 +20,10 @@ from store_tables import ask
 
 SCHEMA = schema(columns=WITH_ID)
 SHORT_LEASE = {
-    "target_liveintent.store.deduplication:LAPSE_SECONDS": 0.6,
+    "target_liveintent.store.reservations:LAPSE_SECONDS": 0.6,
     "target_liveintent.store.run_store:LAPSE_SECONDS": 0.6,
-    "target_liveintent.store.deduplication:SURE_SECONDS": 0.4,
-    "target_liveintent.store.deduplication:_RENEWED_AFTER_SECONDS": 0.1,
+    "target_liveintent.store.reservations:SURE_SECONDS": 0.4,
+    "target_liveintent.store.reservations:_RENEWED_AFTER_SECONDS": 0.1,
 }
 """Constants of a run whose reservations expire soon after it is killed."""
 

@@ -32,9 +32,9 @@ AT_ONCE = OFTEN | {
 }
 """Constants of a run that says at once that it waits for another run, and then stops at once."""
 SHORT_LEASE = OFTEN | {
-    "target_liveintent.store.deduplication:LAPSE_SECONDS": 0.6,
-    "target_liveintent.store.deduplication:SURE_SECONDS": 0.4,
-    "target_liveintent.store.deduplication:_RENEWED_AFTER_SECONDS": 0.1,
+    "target_liveintent.store.reservations:LAPSE_SECONDS": 0.6,
+    "target_liveintent.store.reservations:SURE_SECONDS": 0.4,
+    "target_liveintent.store.reservations:_RENEWED_AFTER_SECONDS": 0.1,
 }
 """Constants of a run whose reservations expire soon if it does not renew them."""
 

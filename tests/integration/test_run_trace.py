@@ -18,10 +18,10 @@ SCHEMA = schema(columns=COLUMNS)
 PIXEL = 12345
 MAP = {"stream_maps": {"orders": {"__filter__": "get('status') != 'pending'"}}}
 SHORT_LEASE = {
-    "target_liveintent.store.deduplication:LAPSE_SECONDS": 0.6,
+    "target_liveintent.store.reservations:LAPSE_SECONDS": 0.6,
     "target_liveintent.store.run_store:LAPSE_SECONDS": 0.6,
-    "target_liveintent.store.deduplication:SURE_SECONDS": 0.4,
-    "target_liveintent.store.deduplication:_RENEWED_AFTER_SECONDS": 0.1,
+    "target_liveintent.store.reservations:SURE_SECONDS": 0.4,
+    "target_liveintent.store.reservations:_RENEWED_AFTER_SECONDS": 0.1,
 }
 """Constants of a run that soon takes what a killed run has reserved."""
 KEPT = pytest.mark.parametrize("keeps", [True, False], ids=["kept", "not_kept"])

@@ -492,7 +492,7 @@ def objects(folder: Path) -> dict[str, Any]:
     token = AuthToken(settings.auth_token, None)
     store = open_store(settings.storage, "run-1")
     claims = store.claim({0: [made]})
-    store.reject(rejected, 0.0)
+    store.note_rejected(rejected, 0.0)
     deduplicator = Deduplicator(settings.account)
     keys = deduplicator.keys_of([made])
     deduplicator.reserve(deduplicator.divide({0: [made]}, {0: keys}, {}, set()))

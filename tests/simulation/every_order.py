@@ -22,7 +22,7 @@ from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.event_model import Conversion, event_of
 from target_liveintent.errors import StorageError
-from target_liveintent.store.database import Answers, Wait, Waiting
+from target_liveintent.store.database import Answers, Attempts, Wait
 from target_liveintent.store.dead_letters import keys_of
 from target_liveintent.store.deduplication import Deduplicator
 from target_liveintent.store.opening import run_store_in
@@ -105,7 +105,7 @@ class Connection(SqliteStore):
     """A connection to a database that loses its newest transactions when the server crashes."""
 
     def __init__(self, clock: StillClock) -> None:
-        super().__init__(IN_MEMORY, clock, Waiting(clock, sleep=lambda _: None))
+        super().__init__(IN_MEMORY, clock, Attempts(clock, sleep=lambda _: None))
         self._db.execute("SAVEPOINT empty")
         self.disk = Disk()
         self.loses: bool | None = None  # Whether a COMMIT whose answer is lost is done.
@@ -114,7 +114,7 @@ class Connection(SqliteStore):
     def again(self) -> Connection:
         """Return another connection to the same database."""
         other = copy.copy(self)
-        other.waiting = Waiting(self.waiting._clock, sleep=lambda _: None)  # noqa: SLF001
+        other.attempts = Attempts(self.attempts._clock, sleep=lambda _: None)  # noqa: SLF001
         return other
 
     def empty(self) -> None:
@@ -266,11 +266,11 @@ class Runner:
         refused = self._scene.scenario.refused
         delivered = [one for one in self._mine if one.event_id not in refused]
         now = self._scene.clock.time()
-        self._store.deliver(delivered, [now] * len(delivered), now)
-        self._store.confirm(self._batches, delivered, is_last=True)
+        self._store.note_delivered(delivered, [now] * len(delivered), now)
+        self._store.note_confirmed(self._batches, delivered, is_last=True)
         for one in self._mine:
             if one.event_id in refused:
-                self._store.reject(one.rejected("refused_by_api", None, None), now)
+                self._store.note_rejected(one.rejected("refused_by_api", None, None), now)
         self._batches += 1
         self._mine = []
 
@@ -322,7 +322,7 @@ class Scene:
     def _write_letters(self, ids: str) -> None:
         store = run_store_in(self.connection.again(), SETTINGS.storage, "run-0", self.clock)
         for event_id in ids:
-            store.reject(EVENTS[event_id].rejected("api_error", None, None), 0.0)
+            store.note_rejected(EVENTS[event_id].rejected("api_error", None, None), 0.0)
         store.release({})
 
     def send(self, event_id: str, runner: Runner) -> None:

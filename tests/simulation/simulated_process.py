@@ -19,7 +19,7 @@ from target_liveintent.errors import RunError, StorageError
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.kinds import kind_of_run
 from target_liveintent.run.run import Run, RunParts
-from target_liveintent.store.database import Waiting
+from target_liveintent.store.database import Attempts
 from target_liveintent.store.opening import run_store_in
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class RunProcess:
         )
 
     def _connect(self) -> SimulatedDatabase:
-        waiting = Waiting(self._clock, self._wait, lambda: self._stopped)
+        attempts = Attempts(self._clock, self._wait, lambda: self._stopped)
         database = self._all.database.connect(
-            self._run_id, self._signals, self._clock, waiting, self._wait
+            self._run_id, self._signals, self._clock, attempts, self._wait
         )
         if not self._all.api.heals:
             database.fill_after(self._plan.full_after, goes=self._plan.store_goes)

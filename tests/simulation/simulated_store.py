@@ -17,7 +17,7 @@ from simulated_feed import event_key
 
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
-from target_liveintent.store.database import Answers, Decision, Wait, Waiting
+from target_liveintent.store.database import Answers, Attempts, Decision, Wait
 from target_liveintent.store.deduplication import Claim
 from target_liveintent.store.layout import Step
 from target_liveintent.store.run_store import RunStore
@@ -178,7 +178,7 @@ class SimulatedDatabase(SqliteStore):
     """
 
     def __init__(self, clock: SimulatedClock, plan: Plan) -> None:
-        super().__init__(IN_MEMORY, clock, Waiting(clock))
+        super().__init__(IN_MEMORY, clock, Attempts(clock))
         self.server = Server(plan)
 
     def connect(
@@ -186,12 +186,12 @@ class SimulatedDatabase(SqliteStore):
         run_id: str,
         signals: Signals,
         clock: SimulatedClock,
-        waiting: Waiting,
+        attempts: Attempts,
         wait: Callable[[float], None],
     ) -> SimulatedDatabase:
         """Return the connection of a run, with the waits and the signals of the run."""
         database = copy.copy(self)
-        database._begin(run_id, signals, clock, waiting, wait)  # noqa: SLF001
+        database._begin(run_id, signals, clock, attempts, wait)  # noqa: SLF001
         self.server.connected.append(database)
         return database
 
@@ -200,13 +200,13 @@ class SimulatedDatabase(SqliteStore):
         run_id: str,
         signals: Signals,
         clock: SimulatedClock,
-        waiting: Waiting,
+        attempts: Attempts,
         wait: Callable[[float], None],
     ) -> None:
         self._run_id = run_id
         self._signals = signals
         self._clock = clock
-        self.waiting = waiting
+        self.attempts = attempts
         self._wait = wait
         self._most_letters = math.inf
         self._goes = False
@@ -425,19 +425,19 @@ class WatchedStore:
             self._has(claim.sent)
         return claims
 
-    def deliver(
+    def note_delivered(
         self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
     ) -> None:
         self._database.is_asked = False
         self._outcomes.told("deliver", conversions)
-        self._store.deliver(conversions, sent_at, read_at)
+        self._store.note_delivered(conversions, sent_at, read_at)
         self._has(conversions)
 
     def _has(self, conversions: Sequence[Conversion]) -> None:
         names = ((one.stream, one.event_id) for one in conversions)
         self._database.told_letters += [(name, None) for name in names]
 
-    def confirm(
+    def note_confirmed(
         self,
         number: int,
         confirmed: Sequence[Conversion],
@@ -447,17 +447,17 @@ class WatchedStore:
     ) -> None:
         self._database.is_asked = False
         self._outcomes.told("confirm", confirmed)
-        self._store.confirm(number, confirmed, is_last=is_last, has_outcomes=has_outcomes)
+        self._store.note_confirmed(number, confirmed, is_last=is_last, has_outcomes=has_outcomes)
         self._database.told_events += map(event_key, confirmed)
         if is_last:
             del self._checks.run.reserved[number]
 
-    def leave_out(self, reason: str) -> None:
-        self._store.leave_out(reason)
+    def note_left_out(self, reason: str) -> None:
+        self._store.note_left_out(reason)
 
-    def reject(self, rejection: Rejection, read_at: float) -> None:
+    def note_rejected(self, rejection: Rejection, read_at: float) -> None:
         self._database.is_asked = False
-        self._store.reject(rejection, read_at)
+        self._store.note_rejected(rejection, read_at)
         if not REASONS[rejection.reason].letter:
             return
         letter = Letter(int(rejection.columns["order_id"]), rejection.reason)

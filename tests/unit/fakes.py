@@ -288,14 +288,14 @@ class FakeOutcomes:
                 claim.mine.append(one)
         return claim._replace(other_run=other)
 
-    def deliver(
+    def note_delivered(
         self, conversions: Sequence[Conversion], sent_at: Sequence[float], read_at: float
     ) -> None:
         assert len(conversions) == len(sent_at)
         assert read_at > 0
         self._note("deliver", conversions)
 
-    def confirm(
+    def note_confirmed(
         self,
         number: int,
         confirmed: Sequence[Conversion],
@@ -314,10 +314,10 @@ class FakeOutcomes:
             if name not in names and not (is_last and batch == number)
         }
 
-    def leave_out(self, reason: str) -> None:
+    def note_left_out(self, reason: str) -> None:
         self.left_out.append(reason)
 
-    def reject(self, rejection: Rejection, read_at: float) -> None:
+    def note_rejected(self, rejection: Rejection, read_at: float) -> None:
         self.read_at[rejection.event_id] = read_at
         self.rejections.append(rejection)
         reason = rejection.reason
@@ -409,7 +409,7 @@ def read(fake: FakeRun, *names: str, stream: str = "orders") -> None:
 def send(fake: FakeRun, *names: str, stream: str = "orders") -> None:
     """Read records that become events, and hand over their batch."""
     read(fake, *names, stream=stream)
-    fake.run.submit(stream)
+    fake.run.close_batch(stream)
 
 
 def refuse(given: Batch, *names: str) -> BatchResult:

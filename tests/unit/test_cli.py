@@ -501,9 +501,9 @@ def fill(*results: Conversion | Rejection, run_id: str = "run-1", **settings: An
     store = open_store(given.storage, run_id, FakeClock())
     for minute, one in enumerate(results):
         if isinstance(one, Rejection):
-            store.reject(one, NOW)
+            store.note_rejected(one, NOW)
         else:
-            store.deliver([one], [NOW + 60 * minute], NOW)
+            store.note_delivered([one], [NOW + 60 * minute], NOW)
     store.release({})
     store.close()
 

@@ -25,7 +25,7 @@ def delivered(*records: dict[str, Any]) -> StreamCounts:
     """The figures of the conversions that mapped records give."""
     counts = StreamCounts()
     events = [conversion(order(**record)).event for record in records]
-    counts.deliver(events, [event.event_time for event in events])
+    counts.count_delivered(events, [event.event_time for event in events])
     return counts
 
 

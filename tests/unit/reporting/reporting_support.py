@@ -368,7 +368,7 @@ class MadeUpRun:
         events = [conversion(order(**{**FULL, **record}), now=at).event]
         counts = self.counts.of(stream)
         counts.read += count
-        counts.deliver(events * count, [at] * count)
+        counts.count_delivered(events * count, [at] * count)
         return self
 
     def reject(self, stream: str = "orders", **reasons: int) -> MadeUpRun:

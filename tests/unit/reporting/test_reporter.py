@@ -113,9 +113,9 @@ def test_the_page_has_an_example_of_unusual_dead_letters(runs: Runs, tmp_path: P
         for number in range(20):
             record = {"order_id": f"shop-{number}"}
             rejection = Rejection("orders", f"bad-{number}", "invalid_source", "source", record)
-            store.reject(rejection, runs.clock.now + number)
+            store.note_rejected(rejection, runs.clock.now + number)
         other = Rejection("orders", "newer", "missing_key", "event_id", {})
-        store.reject(other, runs.clock.now + 60)
+        store.note_rejected(other, runs.clock.now + 60)
         store.write()
         reports = reporter(runs.clock, run_id="0190-bad", report_path=str(path), **runs.given)
         reports.end(run.counts, Ending(), store)

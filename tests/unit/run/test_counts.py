@@ -423,5 +423,5 @@ def test_how_soon_events_were_sent() -> None:
     counts = StreamCounts()
     event = conversion(order()).event
     ages = (2 * DAY + 1, DAY + 1, HOUR + 1, 0, HOUR, DAY, 2 * DAY)
-    counts.deliver([event] * len(ages), [event.event_time + age for age in ages])
+    counts.count_delivered([event] * len(ages), [event.event_time + age for age in ages])
     assert counts.timing == Timing(2, 4, 6)

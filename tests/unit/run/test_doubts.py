@@ -30,7 +30,7 @@ def counts_of(*records: dict[str, Any]) -> StreamCounts:
         result = builder.build(record, record, NOW)
         counts.note(result.remarks)
         if isinstance(result, Rejection):
-            counts.reject(result)
+            counts.count_rejected(result)
         else:
             counts.delivered += 1
     return counts
@@ -140,7 +140,7 @@ def test_causes_are_bounded() -> None:
     assert counts.noted(COLUMN_UNUSABLE)["value"] == 19 * 19
     old = conversion(order(event_time="2020-01-31")).too_old()
     for value in values:  # Also times of which each is written in another way.
-        counts.reject(msgspec.structs.replace(old, columns={"event_time": value}))
+        counts.count_rejected(msgspec.structs.replace(old, columns={"event_time": value}))
     assert len(counts.causes["event_too_old"]) == 200
 
 
@@ -286,9 +286,9 @@ def test_times_out_of_range(old: int, future: int, read: int, *, warns: bool) ->
     """More than half of the records: the warning shows how most of the times are written."""
     counts = StreamCounts(read + 3, filtered=2, unmapped=1, delivered=read - old - future)
     for _ in range(old):
-        counts.reject(conversion(order(event_time="2020-01-31 10:00")).too_old())
+        counts.count_rejected(conversion(order(event_time="2020-01-31 10:00")).too_old())
     for _ in range(future):
-        counts.reject(rejection(order(event_time="2031-01-31")))
+        counts.count_rejected(rejection(order(event_time="2031-01-31")))
     said = (
         f"{old + future} of {read} records have an event time that is too old or in the future,"
         " such as a value of the form 9999-99-99 99:99. In a first run"

@@ -18,7 +18,7 @@ def test_a_failed_delivery_ends_the_run(is_second: bool) -> None:
     read(fake, "1")
     fake.run.gate.hold("1")
     with pytest.raises(OutageError) as raised:
-        fake.run.abandon(ValueError("a bug")) if is_second else fake.run.submit("orders")
+        fake.run.abandon(ValueError("a bug")) if is_second else fake.run.close_batch("orders")
     assert raised.value is problem
     if not is_second:
         fake.run.abandon(problem)

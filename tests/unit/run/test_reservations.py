@@ -15,8 +15,8 @@ def test_a_full_batch_is_handed_over() -> None:
         fake.run.take(stream, event(name))
     assert fake.submitted == [["1", "3"]]
     assert [(batch.stream, batch.number) for batch in fake.delivery.submitted] == [("a", 0)]
-    fake.run.submit("b")
-    fake.run.submit("d")
+    fake.run.close_batch("b")
+    fake.run.close_batch("d")
     assert fake.submitted == [["1", "3"], ["2"]]
     fake.run.finish()
     assert fake.submitted == [["1", "3"], ["2"], ["4"], ["5"]]

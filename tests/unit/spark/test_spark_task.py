@@ -267,10 +267,10 @@ def test_rows_are_written_after_1_5_seconds_or_at_the_end(outcomes: Path) -> Non
         task = outcomes_of(job, store, clock)
         for passed, rows in ((1.0, 0), (0.5, 2), (1.4, 2), (0.1, 4)):
             clock.now += passed
-            task.deliver([conversion(order(event_id="1"))], [NOW], NOW)
+            task.note_delivered([conversion(order(event_id="1"))], [NOW], NOW)
             task.write()
             assert len(facts(outcomes)) == rows
-        task.reject(rejection("3", "no_consent"), NOW)
+        task.note_rejected(rejection("3", "no_consent"), NOW)
         task.release({})
     assert len(facts(outcomes)) == 5
 
@@ -280,7 +280,9 @@ def test_a_row_without_a_usable_pixel_has_none(outcomes: Path) -> None:
     job = make_job(outcomes)
     with contextlib.closing(dry_store_in(empty_store(), job.settings.storage, "run-1")) as store:
         task = outcomes_of(job, store)
-        task.reject(Rejection("orders", "1", "mapping_failed", None, {}, keys={"id": 1}), NOW)
+        task.note_rejected(
+            Rejection("orders", "1", "mapping_failed", None, {}, keys={"id": 1}), NOW
+        )
         task.release({})
     assert [row["pixel"] for row in facts(outcomes)] == [None]
 
@@ -307,11 +309,11 @@ def test_a_delivered_event_has_no_dead_letter_in_the_store(
     events = [conversion(order(event_id=name)) for name in "1234"]
     run = opened("usual")
     for one in events[:3]:
-        run.reject(one.rejected("refused_by_api", None, None), NOW)
+        run.note_rejected(one.rejected("refused_by_api", None, None), NOW)
     run.write()
     task = outcomes_of(make_job(None), opened(TASK))
-    task.deliver(events[:2], [NOW] * 2, NOW)
-    task.reject(events[3].rejected("refused_by_api", None, None), NOW)
+    task.note_delivered(events[:2], [NOW] * 2, NOW)
+    task.note_rejected(events[3].rejected("refused_by_api", None, None), NOW)
     task.write()
     assert [key.event_id for key, _ in letters_in(run.database)] == ["3"]
 
@@ -322,7 +324,7 @@ def test_reservations_end_whatever_fails(
     """Also if the rows cannot be written."""
     task = outcomes_of(make_job(outcomes), opened(TASK))
     task.claim({0: [event("1")]})
-    task.reject(rejection("2", "no_consent"), NOW)
+    task.note_rejected(rejection("2", "no_consent"), NOW)
 
     def fail(*_: object) -> None:
         msg = "the disk is full"

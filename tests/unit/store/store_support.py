@@ -14,7 +14,7 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.event_model import Conversion, Rejection, event_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
-from target_liveintent.store.database import Answers, Database, Waiting
+from target_liveintent.store.database import Answers, Attempts, Database
 from target_liveintent.store.dead_letters import DeadLetter, imported
 from target_liveintent.store.deduplication import Claim
 from target_liveintent.store.layout import Step
@@ -73,10 +73,10 @@ class Stores:
         return imported(record, settings.account, settings.events)
 
     def database(
-        self, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None, **changes: Any
+        self, clock: Clock = SYSTEM_CLOCK, attempts: Attempts | None = None, **changes: Any
     ) -> Database:
         """Open the database alone."""
-        database = open_database(self.settings(**changes).storage, clock, waiting)
+        database = open_database(self.settings(**changes).storage, clock, attempts)
         self._open.append(database)
         return database
 
@@ -85,11 +85,11 @@ class Stores:
         clock: Clock = SYSTEM_CLOCK,
         *,
         send_again: bool = False,
-        waiting: Waiting | None = None,
+        attempts: Attempts | None = None,
         **changes: Any,
     ) -> RunStore:
         """Open the store for a new run, with changes of the settings."""
-        database = self.database(clock, waiting, **changes)
+        database = self.database(clock, attempts, **changes)
         settings = self.settings(**changes)
         return run_store_in(database, settings.storage, new_run_id(), clock, send_again=send_again)
 
@@ -152,8 +152,8 @@ def send(
     """Send events of which the API confirms all, and return those that had to be sent."""
     mine = claim(store, number, *conversions).mine
     if mine:
-        store.deliver(mine, [1_785_600_000.25] * len(mine), read_at)
-        store.confirm(number, mine, is_last=True)
+        store.note_delivered(mine, [1_785_600_000.25] * len(mine), read_at)
+        store.note_confirmed(number, mine, is_last=True)
     store.write()
     return mine
 

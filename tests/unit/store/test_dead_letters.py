@@ -19,7 +19,7 @@ from unit_support import NOW, SETTINGS
 
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.errors import StorageError
-from target_liveintent.store.database import Answers, Waiting
+from target_liveintent.store.database import Answers, Attempts
 from target_liveintent.store.dead_letters import (
     imported,
     letter_messages,
@@ -42,9 +42,9 @@ def test_a_record_that_is_rejected_again(stores: Stores) -> None:
     """It replaces its row, in the same run and in a later one."""
     for reason in ("invalid_event_time", "invalid_source"):
         store = stores()
-        store.reject(rejection("1"), NOW)
-        store.reject(rejection("1", reason), NOW)
-        store.reject(rejection("2"), NOW)
+        store.note_rejected(rejection("1"), NOW)
+        store.note_rejected(rejection("1", reason), NOW)
+        store.note_rejected(rejection("2"), NOW)
         store.write()
         assert stores.letters() == [("1", reason, 1), ("2", "invalid_event_time", 1)]
 
@@ -53,13 +53,13 @@ def test_a_record_that_is_rejected_again(stores: Stores) -> None:
 def test_whether_an_event_was_refused(stores: Stores, *, is_written: bool) -> None:
     """The newest outcome of the event says so, even before it is written."""
     before = stores()
-    before.reject(rejection("1", "refused_by_api"), NOW)
+    before.note_rejected(rejection("1", "refused_by_api"), NOW)
     before.release({})
     store = stores()
     mine = claim(store, 0, event("1"), event("2")).mine
     assert [each.was_refused for each in mine] == [True, False]
-    store.reject(rejection("1", "event_too_old"), NOW)
-    store.confirm(0, [], is_last=True)
+    store.note_rejected(rejection("1", "event_too_old"), NOW)
+    store.note_confirmed(0, [], is_last=True)
     if is_written:
         store.write()
     (again,) = claim(store, 1, event("1")).mine
@@ -77,8 +77,8 @@ def test_what_is_missing(stores: Stores) -> None:
     for repeated in (1, 8):
         store = stores()
         for number, one in enumerate(columns):
-            store.reject(rejection(str(number), columns=one), NOW)
-        store.reject(rejection("0", columns=columns[0]), NOW)
+            store.note_rejected(rejection(str(number), columns=one), NOW)
+        store.note_rejected(rejection("0", columns=columns[0]), NOW)
         store.write()
         assert store.repeated_letters == {"invalid_event_time": repeated}
         rows = stores.sql("SELECT value, currency FROM dead_letter WHERE currency IS NOT NULL")
@@ -90,7 +90,9 @@ def test_what_is_missing(stores: Stores) -> None:
 def test_what_a_row_has(stores: Stores) -> None:
     """Columns for queries, and the columns of the stream of dead letters as JSON."""
     store = stores(FakeClock())
-    store.reject(rejection("7", columns={"value": "x", "md5": MD5}, detail="no time at all"), NOW)
+    store.note_rejected(
+        rejection("7", columns={"value": "x", "md5": MD5}, detail="no time at all"), NOW
+    )
     store.write()
     columns = ", ".join(name for name in DEAD_LETTER.columns if name != "record")
     (row,) = stores.sql(f"SELECT {columns}, CAST(record AS TEXT) FROM dead_letter")  # noqa: S608
@@ -134,10 +136,10 @@ def test_a_commit_whose_answer_is_lost(
         for event_id, value in (("before", 1), ("own", 2), ("new", 4))
     ]
     earlier = stores()
-    earlier.reject(letters[0], NOW)
+    earlier.note_rejected(letters[0], NOW)
     earlier.release({})
-    store = stores(waiting=Waiting(sleep=lambda _: None))
-    store.reject(letters[1], NOW)
+    store = stores(attempts=Attempts(sleep=lambda _: None))
+    store.note_rejected(letters[1], NOW)
     store.write()
     failure: Exception = psycopg.OperationalError()
     if not stores.is_postgres:
@@ -154,7 +156,7 @@ def test_a_commit_whose_answer_is_lost(
     # A replay rejects the first one again, and so replaces it.
     key = LetterKey(*stores.settings().account, "orders", "before", 1)
     for letter in (msgspec.structs.replace(letters[0], letter=key), *letters[1:]):
-        store.reject(letter, NOW)
+        store.note_rejected(letter, NOW)
     store.write()
     assert [event_id for event_id, _, _ in stores.letters()] == ["before", "new", "own"]
     assert store.repeated_letters == {"invalid_event_time": 2}
@@ -167,16 +169,16 @@ def test_a_delivered_event_deletes_its_letter(stores: Stores, how: str) -> None:
     if how == "sent before":
         send(stores(), 0, event("1"))
     store = stores()
-    store.reject(rejection("1"), NOW)
-    store.reject(rejection("1", "mapping_failed", columns={}, keys={"id": 1}), NOW)
-    store.reject(rejection("2"), NOW)
+    store.note_rejected(rejection("1"), NOW)
+    store.note_rejected(rejection("1", "mapping_failed", columns={}, keys={"id": 1}), NOW)
+    store.note_rejected(rejection("2"), NOW)
     store.write()
     assert stores.letters()[0] == ("1", "mapping_failed", 0)
     assert len(stores.letters()) == 3
     other = stores()
     found = claim(other, 0, event("1"))
     if how != "sent before":
-        other.deliver(found.mine, [0.0], NOW)
+        other.note_delivered(found.mine, [0.0], NOW)
         assert len(stores.letters()) == 3
     other.write()
     assert stores.letters() == [("2", "invalid_event_time", 1)]
@@ -187,10 +189,10 @@ def test_a_letter_that_another_run_writes_too_late(stores: Stores) -> None:
     store, other = stores(), stores()
     mine = claim(store, 0, event("1"), event("2"), event("3")).mine
     for number in "134":  # The other run does so when the reservations have expired.
-        other.reject(rejection(number), NOW)
+        other.note_rejected(rejection(number), NOW)
     other.write()
-    store.deliver(mine, [0.0] * 3, NOW)
-    store.reject(rejection("3"), NOW)  # A newer record with this ID.
+    store.note_delivered(mine, [0.0] * 3, NOW)
+    store.note_rejected(rejection("3"), NOW)  # A newer record with this ID.
     store.write()
     assert [event_id for event_id, _, _ in stores.letters()] == ["3", "4"]
 
@@ -198,10 +200,10 @@ def test_a_letter_that_another_run_writes_too_late(stores: Stores) -> None:
 def test_which_letters_stay(stores: Stores) -> None:
     """Those of other events; within a transaction, the last outcome counts."""
     store = stores()
-    store.reject(rejection("1"), NOW)
-    store.deliver([event("1")], [0.0], NOW)
-    store.deliver([event("2")], [0.0], NOW)
-    store.reject(rejection("2"), NOW)
+    store.note_rejected(rejection("1"), NOW)
+    store.note_delivered([event("1")], [0.0], NOW)
+    store.note_delivered([event("2")], [0.0], NOW)
+    store.note_rejected(rejection("2"), NOW)
     others = [event("2", pixel_id=2), event("2", stream="refunds"), event("02")]
     send(store, 0, *others)
     assert stores.letters() == [("2", "invalid_event_time", 1)]
@@ -216,9 +218,9 @@ def test_a_replayed_letter(stores: Stores) -> None:
     keys = [LetterKey("b-1b2c", "a.example", "orders", name, 5) for name in "123"]
     assert [letter.key for letter in letters] == keys
     store.import_letters(letters)
-    store.deliver([event("1", letter=keys[0])], [0.0], NOW)
-    store.reject(rejection("2", letter=keys[1], columns={"pixel_id": 1}), NOW)
-    store.reject(rejection("3", "expired", letter=keys[2]), NOW)
+    store.note_delivered([event("1", letter=keys[0])], [0.0], NOW)
+    store.note_rejected(rejection("2", letter=keys[1], columns={"pixel_id": 1}), NOW)
+    store.note_rejected(rejection("3", "expired", letter=keys[2]), NOW)
     store.write()
     assert stores.letters() == [("2", "invalid_event_time", 1)]
 
@@ -236,12 +238,12 @@ def test_a_transaction_that_fails(stores: Stores, at: int) -> None:
     """It does nothing but to note what was confirmed; the next one does all of it."""
     store = stores(keep_delivered=True)
     for n in "ab":
-        store.reject(rejection(n), NOW)
+        store.note_rejected(rejection(n), NOW)
     store.write()
     mine = claim(store, 0, event("a")).mine
-    store.deliver(mine, [1.0], NOW)
-    store.confirm(0, mine, is_last=True)
-    store.reject(rejection("c"), NOW)
+    store.note_delivered(mine, [1.0], NOW)
+    store.note_confirmed(0, mine, is_last=True)
+    store.note_rejected(rejection("c"), NOW)
     before = stores.letters()
     fail_next(store, at)
     with pytest.raises(StorageError):
@@ -259,17 +261,17 @@ def test_each_letter_is_read_once(stores: Stores, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("target_liveintent.store.database._PAGE", 2)
     store = stores()
     for n in range(5):
-        store.reject(rejection(str(n)), NOW)
+        store.note_rejected(rejection(str(n)), NOW)
     store.write()
     seen = []
     for found, text in letters_in(store.database):
         seen.append(found.event_id)
         assert json.loads(text)["event_id"] == found.event_id
-        store.reject(rejection(found.event_id, "invalid_source"), NOW)
+        store.note_rejected(rejection(found.event_id, "invalid_source"), NOW)
         store.write()
     assert seen == ["0", "1", "2", "3", "4"]
     other = stores()
-    other.reject(rejection("9"), NOW)
+    other.note_rejected(rejection("9"), NOW)
     other.write()
     for run, others in ((store, "9"), (other, "01234")):
         letters = letters_in(store.database, run.number)
@@ -280,8 +282,8 @@ def test_export_and_import(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> N
     """Imported letters take the places of those with their keys; addresses are removed again."""
     monkeypatch.setattr("target_liveintent.store.run_store._MOST_IMPORTED", 1)
     store = stores()
-    store.reject(rejection("1"), NOW)
-    store.reject(rejection("2", "mapping_failed", columns={}, keys={"id": 2}), NOW)
+    store.note_rejected(rejection("1"), NOW)
+    store.note_rejected(rejection("2", "mapping_failed", columns={}, keys={"id": 2}), NOW)
     store.write()
     schema, *exported = letter_messages(text for _, text in letters_in(store.database))
     assert json.loads(schema)["schema"]["properties"].keys() >= {"event_id", "reason", "keys"}
@@ -316,7 +318,7 @@ def test_texts_that_no_database_takes(stores: Stores) -> None:
     stored = {"a\0b": "a\ufffdb", "x": "x", "é": "é"}
     store = stores()
     for text in stored:
-        store.reject(rejection(text), NOW)
+        store.note_rejected(rejection(text), NOW)
     store.write()
     assert [name for name, _, _ in stores.letters()] == [*stored.values()]
     send(store, 0, *map(event, stored))
@@ -327,9 +329,9 @@ def test_deleting_by_reason(stores: Stores) -> None:
     """Only the letters of one account and pixel, and those without a pixel."""
     for changes in ({}, {"pixel_id": 2}, {"customer_id": "b-1b2c"}):
         store = stores(**changes)
-        store.reject(rejection("1"), NOW)
-        store.reject(rejection("2", "invalid_source"), NOW)
-        store.reject(rejection("3", "invalid_pixel_id", columns={"pixel_id": "x"}), NOW)
+        store.note_rejected(rejection("1"), NOW)
+        store.note_rejected(rejection("2", "invalid_source"), NOW)
+        store.note_rejected(rejection("3", "invalid_pixel_id", columns={"pixel_id": "x"}), NOW)
         store.write()
     settings = stores.settings()
     for reason, count, left in (
@@ -345,7 +347,7 @@ def test_deleting_by_reason(stores: Stores) -> None:
 def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
     """The next run counts them; so do runs and delivered events go, but no run that is alive."""
     old, alive = stores(keep_delivered=True), stores()
-    old.reject(rejection("bad"), NOW)
+    old.note_rejected(rejection("bad"), NOW)
     send(old, 0, event("good"))
     old.finish("done", "{}")
     for days, age, letters, runs in ((10, 10, 1, 3), (1, 11, 0, 3)):
@@ -440,8 +442,8 @@ def test_values_that_an_index_or_a_column_cannot_hold(stores: Stores) -> None:
     other = f"{long}x"
     store = stores(keep_delivered=True)
     tiny = event(long, value=Decimal("1E-1001"), order_id="a\0b")
-    store.deliver([tiny, event(other, value=Decimal("1E-1000"))], [1.0, 2.0], NOW)
-    store.reject(rejection(f"{long}y"), NOW)
+    store.note_delivered([tiny, event(other, value=Decimal("1E-1000"))], [1.0, 2.0], NOW)
+    store.note_rejected(rejection(f"{long}y"), NOW)
     store.write()
     assert stores.sql("SELECT count(*), count(value) FROM delivered") == [(2, 1)]
     ((longest,),) = stores.sql("SELECT max(length(event_id)) FROM delivered")
@@ -454,7 +456,7 @@ def test_a_stream_whose_name_holds_an_address(stores: Stores) -> None:
     """Its letters go; a replay knows them by another name, and the event is the same one."""
     name = "of buyer@example.com"
     store = stores()
-    store.reject(msgspec.structs.replace(rejection("1"), stream=name), NOW)
+    store.note_rejected(msgspec.structs.replace(rejection("1"), stream=name), NOW)
     store.write()
     send(stores(), 0, event("1", stream=name))
     assert stores.letters() == []
@@ -465,9 +467,9 @@ def test_the_newest_id(stores: Stores) -> None:
     """Of an account, the pixel of its run and a reason, among those that were read since a time."""
     store, other = stores(), stores(pixel_id=2)
     for number in range(3):
-        store.reject(rejection(f"old-{number}", "invalid_source"), NOW - 9 * DAY + number)
-        store.reject(rejection(f"new-{number}", "missing_key"), NOW - number)
-    other.reject(rejection("theirs", "missing_key"), NOW + 9)
+        store.note_rejected(rejection(f"old-{number}", "invalid_source"), NOW - 9 * DAY + number)
+        store.note_rejected(rejection(f"new-{number}", "missing_key"), NOW - number)
+    other.note_rejected(rejection("theirs", "missing_key"), NOW + 9)
     for one in (store, other):
         one.write()
     account, database = stores.settings().account, stores.database()

@@ -24,9 +24,9 @@ from store_support import (
 from target_liveintent.conversions import event_model
 from target_liveintent.errors import StorageError
 from target_liveintent.store import deduplication, unwritten
-from target_liveintent.store.database import Answers, Step, Waiting
-from target_liveintent.store.deduplication import LAPSE_SECONDS
+from target_liveintent.store.database import Answers, Attempts, Step
 from target_liveintent.store.questions import FIND_EVENTS
+from target_liveintent.store.reservations import LAPSE_SECONDS
 from target_liveintent.store.run_store import RunStore
 
 DAY = 86_400
@@ -87,10 +87,10 @@ def test_events_that_differ(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> 
     store = stores()
     first = claim(store, 0, event(), *different, event("2"))
     assert (len(first.waiting), first.conflicts) == (6, 0)  # The first may still be refused.
-    store.confirm(0, first.mine[:1], is_last=False)
+    store.note_confirmed(0, first.mine[:1], is_last=False)
     again = claim(store, 1, *same, *different, event("2", value=7))
     assert (len(again.sent), again.conflicts) == (9, 6)
-    store.confirm(0, [], is_last=True)
+    store.note_confirmed(0, [], is_last=True)
     assert claim(store, 2, event("2", value=7)).mine
     store.write()
     again = claim(store, 3, *same, *different)
@@ -129,9 +129,9 @@ def test_equal_events_of_a_run(stores: Stores) -> None:
     first = claim(store, 0, event(), event(), event("2"))
     assert said(first) == (["1", "2"], ["1"], [])
     assert said(claim(store, 1, event())) == ([], ["1"], [])
-    store.confirm(0, [first.mine[0]], is_last=False)
+    store.note_confirmed(0, [first.mine[0]], is_last=False)
     assert said(claim(store, 1, event(), event("2"))) == ([], ["2"], ["1"])
-    store.confirm(0, [], is_last=True)  # The other one was refused.
+    store.note_confirmed(0, [], is_last=True)  # The other one was refused.
     assert said(claim(store, 1, event(), event("2"))) == (["2"], [], ["1"])
 
 
@@ -145,10 +145,10 @@ def test_two_runs(stores: Stores) -> None:
     found = claim(two, 0, *events(2, 5))
     assert said(found) == (["3", "4"], ["2"], [])
     assert [(found.other_run,)] == stores.sql("SELECT id FROM run WHERE number = ?", one.number)
-    one.confirm(0, mine[:1], is_last=False)
+    one.note_confirmed(0, mine[:1], is_last=False)
     one.write()
     assert said(claim(two, 1, *events(3))) == ([], ["1", "2"], ["0"])
-    one.confirm(0, mine[1:2], is_last=True)
+    one.note_confirmed(0, mine[1:2], is_last=True)
     one.write()
     assert said(claim(two, 2, *events(3))) == (["2"], [], ["0", "1"])
     two.release({})
@@ -235,7 +235,7 @@ def test_a_store_that_has_lost_what_was_written(stores: Stores, what: str, when:
     store = stores()
     send(store, 0, event("1"))
     mine = claim(store, 1, event("2")).mine
-    store.confirm(1, mine, is_last=True)
+    store.note_confirmed(1, mine, is_last=True)
     losses = {
         "the last transaction": "UPDATE run SET transactions = transactions - 1",
         "all transactions": "UPDATE run SET transactions = 0",
@@ -336,7 +336,7 @@ def test_a_run_that_was_suspended(stores: Stores, how: str) -> None:
         return
     one.write()
     assert said(claim(two, 1, *events(2))) == ([], ["0", "1"], [])
-    one.confirm(0, mine, is_last=True)
+    one.note_confirmed(0, mine, is_last=True)
     one.write()
     assert said(claim(two, 2, *events(2))) == ([], [], ["0", "1"])
 
@@ -437,9 +437,12 @@ def test_sending_again(stores: Stores) -> None:
 @pytest.mark.parametrize("at", range(8))
 def test_a_claim_that_fails(stores: Stores, at: int) -> None:
     """Nothing is reserved then, but what was confirmed is noted all the same, at once."""
-    store, other = stores(waiting=Waiting(sleep=lambda _: pytest.fail("it waits"))), stores()
+    store, other = (
+        stores(attempts=Attempts(sleep=lambda _: pytest.fail("it waits"))),
+        stores(),
+    )
     mine = claim(store, 0, *events(2)).mine
-    store.confirm(0, mine, is_last=True)
+    store.note_confirmed(0, mine, is_last=True)
     fail_next(store, at)
     with pytest.raises(StorageError, match="no_such_table"):
         claim(store, 1, *events(1, 4))

@@ -61,7 +61,7 @@ def test_which_rows_are_read(
 ) -> None:
     """Those of one account, sent since a time, in several pages."""
     monkeypatch.setattr("target_liveintent.store.database._PAGE", 1)
-    kept.deliver([event("4")], [SENT + 10], NOW)
+    kept.note_delivered([event("4")], [SENT + 10], NOW)
     kept.write()
     assert [row["event_id"] for row in rows(stores)] == ["1", "2", "3", "4"]
     assert [row["event_id"] for row in rows(stores, SENT)] == ["1", "2", "3", "4"]
@@ -96,9 +96,9 @@ def test_forgetting_people(stores: Stores, hashes: list[str], left: int) -> None
     """Each row that has one of the hashes goes, also where a hash replaced an address."""
     store = stores(keep_delivered=True)
     send(store, 0, event("1"), event("2"))
-    store.reject(rejection("3"), NOW)
-    store.reject(rejection("4", columns={"order_id": f"x {MD5} y"}), NOW)
-    store.reject(rejection("5", columns={"sha2": SHA2.upper(), "md5": MD5}), NOW)
+    store.note_rejected(rejection("3"), NOW)
+    store.note_rejected(rejection("4", columns={"order_id": f"x {MD5} y"}), NOW)
+    store.note_rejected(rejection("5", columns={"sha2": SHA2.upper(), "md5": MD5}), NOW)
     store.write()
     assert forget_people(store.database, [hashes]) == [5 - left]
     assert stores.is_postgres or store.database.read("PRAGMA synchronous") == [(2,)]  # At once.
@@ -120,8 +120,10 @@ TRACES = {
 def test_where_a_letter_is_found(stores: Stores, columns: dict[str, str]) -> None:
     """By each text that an address leaves, wherever it stands; no other letter goes."""
     store = stores()
-    store.reject(rejection("1", columns=columns), NOW)
-    store.reject(rejection("2", columns={"md5": f"{MD5[:8]}{'0' * 24}", "order_id": MD5[:-1]}), NOW)
+    store.note_rejected(rejection("1", columns=columns), NOW)
+    store.note_rejected(
+        rejection("2", columns={"md5": f"{MD5[:8]}{'0' * 24}", "order_id": MD5[:-1]}), NOW
+    )
     store.write()
     assert forget_people(store.database, [["0" * 32], [MD5, SHA2, PSEUDONYM]]) == [0, 1]
     assert [name for name, _, _ in stores.letters()] == ["2"]
@@ -134,7 +136,7 @@ def test_where_a_delivered_event_is_found(stores: Stores, monkeypatch: pytest.Mo
     about = [event(str(n), md5=None, sha2=SHA2) for n in range(5)]
     about += [event(PSEUDONYM, md5=None), event("1", md5=None, stream=f"of {SHA2}")]
     for run in (store, other):
-        run.deliver([*about, event("9")], [SENT + 86_400 * n for n in range(8)], NOW)
+        run.note_delivered([*about, event("9")], [SENT + 86_400 * n for n in range(8)], NOW)
         run.write()
     assert forget_people(store.database, [["0" * 32], [SHA2, PSEUDONYM]]) == [0, 14]
     assert stores.sql("SELECT event_id FROM delivered") == [("9",)] * 2
@@ -179,7 +181,7 @@ def test_a_dry_run(stores: Stores) -> None:
         first = (["1", "2"], ["2"], []) if again else (["2"], ["2"], ["1"])
         assert [*map(said, found.values())] == [first, (["3"], ["2"], [])]
         for number, claim in found.items():
-            dry.confirm(number, claim.mine, is_last=True)
+            dry.note_confirmed(number, claim.mine, is_last=True)
         assert said(dry.claim({2: [event("2"), event("4")]})[2]) == (["4"], [], ["2"])
         dry.release({})
     assert (stores.sql(counts), dry.expired_letters) == (before, 0)

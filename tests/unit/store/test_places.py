@@ -55,12 +55,12 @@ def test_each_place(stores: Stores) -> None:
     """Events that arrived, can be replayed, are lost, and records that are left out."""
     store = stores(FakeClock())
     send(store, 0, *events(3))
-    store.reject(letter("refused"), NOW)
-    store.reject(letter("guest", "no_identity"), NOW)
-    store.reject(letter("old", event_time=int(NOW) - 9 * DAY), NOW)
-    store.reject(rejection("gone", "deleted"), NOW)
-    store.reject(rejection("again", "already_sent"), NOW)  # It counts nowhere.
-    store.leave_out("filtered")
+    store.note_rejected(letter("refused"), NOW)
+    store.note_rejected(letter("guest", "no_identity"), NOW)
+    store.note_rejected(letter("old", event_time=int(NOW) - 9 * DAY), NOW)
+    store.note_rejected(rejection("gone", "deleted"), NOW)
+    store.note_rejected(rejection("again", "already_sent"), NOW)  # It counts nowhere.
+    store.note_left_out("filtered")
     store.write()
     assert places(stores) == {
         (0, "arrived", ""): (3, "37.50"),
@@ -80,14 +80,14 @@ def test_each_place(stores: Stores) -> None:
 def test_an_event_with_a_letter_keeps_its_day(stores: Stores, *, again: str) -> None:
     """A later run delivers the event, or writes its dead letter again, three days later."""
     before = stores(FakeClock())
-    before.reject(letter("1"), NOW)
+    before.note_rejected(letter("1"), NOW)
     before.release({})
     after = stores(FakeClock(NOW + 3 * DAY))
     if again == "delivered":
         send(after, 0, *events(1, 3), read_at=NOW + 3 * DAY)
         expected = {(0, "arrived", ""): (1, "12.50"), (3, "arrived", ""): (1, "12.50")}
     else:
-        after.reject(letter("1", "api_error"), NOW + 3 * DAY)
+        after.note_rejected(letter("1", "api_error"), NOW + 3 * DAY)
         after.write()
         expected = {(0, "replayable", "api_error"): (1, "7.25")}
     assert places(stores, NOW + 3 * DAY) == expected
@@ -96,7 +96,7 @@ def test_an_event_with_a_letter_keeps_its_day(stores: Stores, *, again: str) -> 
 def test_a_letter_of_the_same_transaction_keeps_its_day(stores: Stores) -> None:
     """A run rejects a record, and delivers a corrected record before it writes anything."""
     store = stores(FakeClock(NOW + DAY))
-    store.reject(letter("1"), NOW)
+    store.note_rejected(letter("1"), NOW)
     send(store, 0, event("1"), read_at=NOW + DAY)
     assert places(stores, NOW + DAY) == {(0, "arrived", ""): (1, "12.50")}
 
@@ -122,11 +122,11 @@ def test_send_again(
     again = stores(FakeClock(NOW + DAY), send_again=True)
     assert len(claim(again, 0, once_more).mine) == 1
     if then == "delivered again":
-        again.deliver([once_more], [NOW + DAY], NOW + DAY)
-        again.confirm(0, [once_more], is_last=True)
+        again.note_delivered([once_more], [NOW + DAY], NOW + DAY)
+        again.note_confirmed(0, [once_more], is_last=True)
     elif then == "rejected again":
-        again.confirm(0, [], is_last=True)
-        again.reject(letter("1"), NOW + DAY)
+        again.note_confirmed(0, [], is_last=True)
+        again.note_rejected(letter("1"), NOW + DAY)
     again.release({})
     assert {kind: one for kind, (one, _) in places(stores, NOW + DAY).items()} == {
         (0, "arrived", ""): 1 if is_new else 2
@@ -163,7 +163,7 @@ def test_a_rejected_record_whose_event_has_arrived(
     send(before, 1, event("newer"))
     rest = {(0, "arrived", ""): (2, "25.00")}
     after = stores(FakeClock(NOW + DAY))
-    after.reject(letter("1", event_time=event_time), NOW + DAY)
+    after.note_rejected(letter("1", event_time=event_time), NOW + DAY)
     after.write()
     assert places(stores, NOW + DAY) == {**expected, **rest}
     assert len(stores.letters()) == 1
@@ -178,8 +178,8 @@ def test_a_letter_that_counts_nowhere_is_not_lost(stores: Stores, *, send_again:
     """Nor is one of a run that sends all events again."""
     send(stores(FakeClock()), 0, *events(2))
     store = stores(FakeClock(), send_again=send_again)
-    store.reject(letter("0"), NOW)
-    store.reject(letter("1", event_time=None), NOW)
+    store.note_rejected(letter("0"), NOW)
+    store.note_rejected(letter("1", event_time=None), NOW)
     store.write()
     delete_letters(store.database, stores.settings().account, 1, "refused_by_api")
     assert stores.letters() == []
@@ -207,8 +207,8 @@ def test_an_event_that_waits_and_is_not_sent(stores: Stores, record: Any, place:
     failed = stores(FakeClock())
     failed.release({0: [event("1"), event("2")]})
     after = stores(FakeClock(NOW + DAY))
-    after.reject(record, NOW + DAY)
-    after.reject(rejection("3", "deleted"), NOW + DAY)
+    after.note_rejected(record, NOW + DAY)
+    after.note_rejected(rejection("3", "deleted"), NOW + DAY)
     after.write()
     found = {kind: count for kind, (count, _) in places(stores, NOW + DAY).items()}
     assert found == {
@@ -222,7 +222,7 @@ def test_a_failed_run(stores: Stores) -> None:
     """Its events wait, also those that it had not reserved, until they have an outcome."""
     known = stores(FakeClock())
     send(known, 0, event("sent"))
-    known.reject(letter("refused"), NOW)
+    known.note_rejected(letter("refused"), NOW)
     known.release({})
     for _ in range(2):  # However many runs fail.
         failed = stores(FakeClock())
@@ -233,7 +233,7 @@ def test_a_failed_run(stores: Stores) -> None:
     assert places(stores) == {**before, **waits}
     later = stores(FakeClock(NOW + 2 * DAY))
     send(later, 0, event("1"), event("4"), read_at=NOW + 2 * DAY)
-    later.reject(letter("2"), NOW + 2 * DAY)
+    later.note_rejected(letter("2"), NOW + 2 * DAY)
     later.write()
     assert places(stores, NOW + 2 * DAY) == {
         (0, "arrived", ""): (2, "25.00"),
@@ -255,8 +255,8 @@ def test_a_batch_without_outcomes(stores: Stores) -> None:
     """A batch comes back without outcomes when a run fails: what is not confirmed waits."""
     store = stores(FakeClock())
     claim(store, 0, *events(3))
-    store.deliver([event("1")], [NOW], NOW)
-    store.confirm(0, [event("1")], is_last=True, has_outcomes=False)
+    store.note_delivered([event("1")], [NOW], NOW)
+    store.note_confirmed(0, [event("1")], is_last=True, has_outcomes=False)
     store.release({})
     assert places(stores) == {
         (0, "arrived", ""): (1, "12.50"),
@@ -268,8 +268,8 @@ def test_a_killed_run(stores: Stores) -> None:
     """What it had reserved waits as soon as it is silent, and keeps its day."""
     killed = stores(FakeClock())
     claim(killed, 0, *events(3))
-    killed.deliver([event("1")], [NOW], NOW)
-    killed.confirm(0, [event("1")], is_last=False)
+    killed.note_delivered([event("1")], [NOW], NOW)
+    killed.note_confirmed(0, [event("1")], is_last=False)
     killed.write()
     assert places(stores) == {(0, "arrived", ""): (1, "12.50")}
     waits = {(0, "waiting", "no_outcome"): (2, "25.00")}
@@ -282,8 +282,8 @@ def test_a_killed_run(stores: Stores) -> None:
     assert len(claim(other, 1, *events(2)).mine) == 1
     other.write()
     assert places(stores, NOW + DAY) == {(0, "arrived", ""): (1, "12.50"), **waits}
-    other.deliver([event("0")], [NOW + DAY], NOW + DAY)
-    other.confirm(1, [event("0")], is_last=True)
+    other.note_delivered([event("0")], [NOW + DAY], NOW + DAY)
+    other.note_confirmed(1, [event("0")], is_last=True)
     other.write()
     left = {(0, "waiting", "no_outcome"): (1, "12.50")}
     assert places(stores, NOW + DAY) == {(0, "arrived", ""): (2, "25.00"), **left}
@@ -294,8 +294,8 @@ def test_deleted_letters_are_lost(stores: Stores, *, how: str) -> None:
     """They leave counts by day, reason and currency, and no ID."""
     store = stores(FakeClock())
     for number in range(200):  # More than a statement can count.
-        store.reject(letter(f"{number}"), NOW - DAY * (number == 0))
-    store.reject(letter("guest", "no_identity", currency=None), NOW)
+        store.note_rejected(letter(f"{number}"), NOW - DAY * (number == 0))
+    store.note_rejected(letter("guest", "no_identity", currency=None), NOW)
     store.release({})
     database = stores.database(FakeClock(NOW + 5 * DAY))
     if how == "delete":
@@ -323,11 +323,11 @@ def test_deleted_letters_are_lost(stores: Stores, *, how: str) -> None:
 )
 def test_letters_that_a_replay_drops(stores: Stores, reason: str, place: str) -> None:
     before = stores(FakeClock())
-    before.reject(letter("1"), NOW)
+    before.note_rejected(letter("1"), NOW)
     before.release({})
     replay = stores(FakeClock(NOW + 8 * DAY))
     key = LetterKey(*ACCOUNT, "orders", "1", 1)
-    replay.reject(rejection("1", reason, letter=key), NOW + 8 * DAY)
+    replay.note_rejected(rejection("1", reason, letter=key), NOW + 8 * DAY)
     replay.write()
     assert places(stores, NOW + 8 * DAY) == {(0, *place.split()): (1, "7.25")}
 
@@ -336,7 +336,7 @@ def test_accounts_and_pixels_have_their_own_places(stores: Stores) -> None:
     for number, changes in enumerate(({}, {"pixel_id": 2}, {"customer_id": "b-2c3d"})):
         store = stores(FakeClock(), **changes)
         send(store, 0, *events(10 * number, 11 * number + 1))
-        store.reject(letter("refused"), NOW)
+        store.note_rejected(letter("refused"), NOW)
         store.release({})
     for number, changes in enumerate(({}, {"pixel_id": 2}, {"customer_id": "b-2c3d"})):
         found = {row.place: row.events for row in rows(stores, **changes)}
@@ -349,7 +349,7 @@ def test_sums_are_exact(stores: Stores) -> None:
     send(store, 0, *(event(str(n), value=Decimal("0.1")) for n in range(3)))
     send(store, 1, event("large", value=Decimal("9999999999999999.99")))
     for number in range(3):
-        store.reject(letter(f"bad {number}", value="0.1"), NOW)
+        store.note_rejected(letter(f"bad {number}", value="0.1"), NOW)
     store.write()
     assert places(stores) == {
         (0, "arrived", ""): (4, "10000000000000000.29"),
@@ -360,8 +360,8 @@ def test_sums_are_exact(stores: Stores) -> None:
 def test_a_transaction_that_is_made_twice(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer to its COMMIT is lost, and the second time changes nothing."""
     before = stores(FakeClock())
-    before.reject(letter("1"), NOW)
-    before.reject(letter("2"), NOW)
+    before.note_rejected(letter("1"), NOW)
+    before.note_rejected(letter("2"), NOW)
     before.release({})
     store = stores(FakeClock())
     transact = store.database._transact  # noqa: SLF001
@@ -369,8 +369,10 @@ def test_a_transaction_that_is_made_twice(stores: Stores, monkeypatch: pytest.Mo
         store.database, "_transact", lambda steps: (transact(steps), transact(steps))[1]
     )
     send(store, 0, event("1"), event("3"))
-    store.leave_out("filtered")
-    store.reject(rejection("2", "suppressed", letter=LetterKey(*ACCOUNT, "orders", "2", 1)), NOW)
+    store.note_left_out("filtered")
+    store.note_rejected(
+        rejection("2", "suppressed", letter=LetterKey(*ACCOUNT, "orders", "2", 1)), NOW
+    )
     store.write()
     delete_letters(store.database, stores.settings().account, 1, "refused_by_api")
     assert places(stores) == {

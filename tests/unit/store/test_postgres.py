@@ -18,7 +18,7 @@ from store_support import Stores, claim, event, events, rejection, said, send
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.store import postgres
-from target_liveintent.store.database import Waiting
+from target_liveintent.store.database import Attempts
 
 pytestmark = pytest.mark.postgres
 
@@ -35,7 +35,7 @@ def test_a_connection_that_is_lost(in_database: Stores) -> None:
     """A transaction that may have been lost is done again, and does nothing twice."""
     store = in_database()
     mine = claim(store, 0, *events(2)).mine
-    store.confirm(0, mine, is_last=True)
+    store.note_confirmed(0, mine, is_last=True)
     for number, do in enumerate((store.write, lambda: claim(store, 1, event("9")))):
         with psycopg.connect(in_database.place) as other:
             other.execute(
@@ -46,7 +46,7 @@ def test_a_connection_that_is_lost(in_database: Stores) -> None:
         assert in_database.sql("SELECT count(*) FROM event") == [(2,)], number
     assert said(claim(in_database(), 0, *events(2), event("9"))) == ([], ["9"], ["0", "1"])
     store.close()
-    store.database.waiting.has_ended = True
+    store.database.attempts.has_ended = True
     with pytest.raises(StorageError, match="cannot be reached"):  # It is not tried once more.
         store.write(before_state=True)
 
@@ -74,7 +74,7 @@ def test_a_replica_that_has_not_taken_over_yet(
         pauses.append(seconds)
         store.database.read("SET default_transaction_read_only = off")
 
-    monkeypatch.setattr(store.database.waiting, "_sleep", pause)
+    monkeypatch.setattr(store.database.attempts, "_sleep", pause)
     store.database.read("SET default_transaction_read_only = on")
     assert said(claim(store, 0, *events(2))) == (["0", "1"], [], [])
     assert pauses == [0.5]
@@ -91,8 +91,8 @@ def test_the_round_trips_to_a_distant_database(in_database: Stores) -> None:
         trips = [proxy.round_trips]
         mine = claim(store, 0, *events(1_000)).mine
         trips.append(proxy.round_trips)
-        store.confirm(0, mine, is_last=True)
-        store.reject(rejection("bad"), NOW)
+        store.note_confirmed(0, mine, is_last=True)
+        store.note_rejected(rejection("bad"), NOW)
         store.write()
         trips.append(proxy.round_trips)
         far.close()
@@ -141,7 +141,7 @@ def test_an_answer_to_a_commit_that_is_lost(
     lost.append(lose_an_answer(monkeypatch))
     assert said(claim(store, 0, *events(2))) == (["0", "1"], [], [])
     assert lost == [[True], [True]]
-    store.confirm(0, events(2), is_last=True)
+    store.note_confirmed(0, events(2), is_last=True)
     store.write()
     assert in_database.sql("SELECT count(*) FROM reservation") == [(0,)]
     assert in_database.sql("SELECT count(*) FROM event") == [(2,)]
@@ -156,10 +156,10 @@ def test_a_database_that_is_gone() -> None:
             clock.now += pause
 
         stores = Stores("postgresql://tester:s3cret@127.0.0.1:9/postgres")
-        waiting = Waiting(clock, sleep, lambda stopped=stopped: stopped, said_so.append)
+        attempts = Attempts(clock, sleep, lambda stopped=stopped: stopped, said_so.append)
         before = clock.now
         with pytest.raises(StorageError, match=r"named in store cannot be used: .*refused") as info:
-            stores(waiting=waiting, max_retry_seconds=10)
+            stores(attempts=attempts, max_retry_seconds=10)
         assert "tester" not in str(info.value)
         assert "s3cret" not in str(info.value)
         assert seconds <= clock.now - before <= seconds + 2
@@ -230,7 +230,7 @@ def test_a_database_that_accepts_a_connection_and_is_silent() -> None:
         stores = Stores(f"postgresql://tester@127.0.0.1:{server.getsockname()[1]}/postgres")
         start = time.monotonic()
         with pytest.raises(StorageError, match="cannot be used"):
-            stores(waiting=Waiting(is_stopped=lambda: True), max_retry_seconds=60)
+            stores(attempts=Attempts(is_stopped=lambda: True), max_retry_seconds=60)
         assert time.monotonic() - start < 12
 
 
@@ -241,5 +241,5 @@ def test_the_password_is_hidden(monkeypatch: pytest.MonkeyPatch, place: str) -> 
     monkeypatch.setenv("PGPASSWORD", password)
     user = f"tester:{password}" if place == "URL" else "tester"
     with pytest.raises(StorageError):
-        Stores(f"postgresql://{user}@127.0.0.1:9/x")(waiting=Waiting(is_stopped=lambda: True))
+        Stores(f"postgresql://{user}@127.0.0.1:9/x")(attempts=Attempts(is_stopped=lambda: True))
     assert without_secrets(f"of {password}") == "of ***"

@@ -51,7 +51,7 @@ def test_each_table(stores: Stores) -> None:
     """An event that arrived, a dead letter, and events of runs that live, were killed or failed."""
     store = stores(FakeClock())
     send(store, 0, event("sent"))
-    store.reject(rejection("refused"), NOW)
+    store.note_rejected(rejection("refused"), NOW)
     store.write()
     alive = stores()
     claim(alive, 0, event("alive"))
@@ -131,7 +131,7 @@ def test_the_order_id_of_a_dead_letter(stores: Stores, order_id: str) -> None:
     """Whatever signs it has, it finds this dead letter and no other one."""
     store = stores(FakeClock())
     for number, other in enumerate((order_id, "100x", "axb", "nothing", "20265", "12026")):
-        store.reject(rejection(f"e-{number}", columns={"order_id": other}), NOW)
+        store.note_rejected(rejection(f"e-{number}", columns={"order_id": other}), NOW)
     store.write()
     assert [kinds(one) for one in found(stores, order_id)] == [
         [("LetterFound", "orders", 1, "e-0")]
@@ -143,7 +143,7 @@ def test_a_part_of_the_key_of_a_dead_letter(stores: Stores, value: Any) -> None:
     """A value of any column of the key finds a letter to which no map was applied."""
     store = stores(FakeClock())
     keys = {"shop": "berlin", "id": value, "line": [value]}
-    store.reject(rejection("derived", "mapping_failed", columns={}, keys=keys), NOW)
+    store.note_rejected(rejection("derived", "mapping_failed", columns={}, keys=keys), NOW)
     store.write()
     part = "true" if value is True else "7"
     for sought in (part, "berlin"):
@@ -159,7 +159,7 @@ def test_another_account(stores: Stores) -> None:
     )
     for store, name in ((ours, "ours"), (theirs, "theirs")):
         send(store, 0, event(name, order_id="7"))
-        store.reject(rejection(f"{name}-bad", columns={"order_id": "8"}), NOW)
+        store.note_rejected(rejection(f"{name}-bad", columns={"order_id": "8"}), NOW)
         store.write()
     ids = ("ours", "theirs", "7", "8", "ours-bad", "theirs-bad")
     assert [len(one) for one in found(stores, *ids)] == [1, 0, 1, 1, 1, 0]
@@ -202,7 +202,7 @@ def test_many_ids(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     store = stores(FakeClock())
     send(store, 0, *(event(f"s-{n}") for n in range(50)))
     for n in range(10):
-        store.reject(rejection(f"l-{n}", columns={"order_id": f"o-{n}"}), NOW)
+        store.note_rejected(rejection(f"l-{n}", columns={"order_id": f"o-{n}"}), NOW)
     store.write()
     answers = found(stores, *(f"s-{n}" for n in range(50)), *(f"o-{n}" for n in range(10)))
     assert [[one.name.event_id for one in several] for several in answers] == [
@@ -219,7 +219,7 @@ def test_the_scope(stores: Stores) -> None:
     store = stores(FakeClock(), keep_delivered=True, pixel_id=5)
     send(store, 0, event("1", stream="delivered", pixel_id=7))
     columns = {"pixel_id": 8}
-    store.reject(rejection("2", columns=columns), NOW)
+    store.note_rejected(rejection("2", columns=columns), NOW)
     store.write()
     store.finish("done", '{"streams": {"counted": {}, "orders": {}}}')
     strange = stores(FakeClock(), pixel_id=6)

@@ -14,7 +14,7 @@ from fakes import NOW
 from store_support import MD5, Stores, claim, event, events, fail_next, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.store.database import Waiting
+from target_liveintent.store.database import Attempts
 from target_liveintent.store.deletion import forget_people
 from target_liveintent.store.layout import Step
 from target_liveintent.store.opening import open_for_reading
@@ -100,7 +100,7 @@ def test_nothing_stays_of_a_deleted_row(in_file: Stores) -> None:
     """A person can be forgotten."""
     store, mark = in_file(), "known-by-nobody-else"
     for name in (mark, *map(str, range(1_000))):
-        store.reject(rejection(name), NOW)
+        store.note_rejected(rejection(name), NOW)
     store.write()
     send(store, 0, event(mark))
     assert forget_people(store.database, [[MD5]]) == [1_000]
@@ -158,7 +158,7 @@ def send_many(store: RunStore) -> None:
 def fill_the_disk(store: RunStore) -> None:
     """Let a run write more dead letters than the disk has room for."""
     for n in range(900):
-        store.reject(rejection(f"bad {n}", columns={"order_id": "x" * 900}), NOW)
+        store.note_rejected(rejection(f"bad {n}", columns={"order_id": "x" * 900}), NOW)
     (((pages,),),) = store.database.transact([Step("PRAGMA page_count")])
     store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
     with pytest.raises(StorageError, match="the disk is full"):
@@ -172,7 +172,7 @@ def test_a_full_disk(in_file: Stores) -> None:
     """
     store = in_file()
     mine = claim(store, 0, *events(100)).mine
-    store.confirm(0, mine, is_last=True)
+    store.note_confirmed(0, mine, is_last=True)
     fill_the_disk(store)
     store.release({})  # That it fails again is not said twice.
     with pytest.raises(StorageError, match="could not be used at the end"):
@@ -197,10 +197,10 @@ def test_a_full_disk_and_a_lock(in_file: Stores) -> None:
             waits.append(seconds)
             other.execute("ROLLBACK")
 
-        store = in_file(waiting=Waiting(sleep=sleep))
+        store = in_file(attempts=Attempts(sleep=sleep))
         mine = claim(store, 0, *events(3)).mine
         fill_the_disk(store)
-        store.confirm(0, mine, is_last=True)
+        store.note_confirmed(0, mine, is_last=True)
         other.execute("BEGIN IMMEDIATE")
         store.release({})
         assert len(waits) == 1
@@ -223,7 +223,7 @@ def test_the_reserve(in_file: Stores) -> None:
     with contextlib.closing(sqlite3.connect(in_file.place)) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     given = [event(str(n), expires_at=n * 366_503_875 % 2**40) for n in range(3_000)]
-    store.confirm(0, claim(store, 0, *given).mine, is_last=True)
+    store.note_confirmed(0, claim(store, 0, *given).mine, is_last=True)
     fail_next(store, at=0)
     with pytest.raises(StorageError):
         store.write()
@@ -238,7 +238,7 @@ def test_the_reserve(in_file: Stores) -> None:
 def test_reading_changes_nothing(in_file: Stores, is_open: bool) -> None:
     """Also while a run has the store open; a writing statement fails."""
     store = in_file()
-    store.reject(rejection(), NOW)
+    store.note_rejected(rejection(), NOW)
     store.write()
     if not is_open:
         store.close()

@@ -364,7 +364,7 @@ def deliver(*rows: dict[str, Any]) -> None:
     ]
     with contextlib.closing(open_store(given.storage, new_run_id())) as store:
         claimed = store.claim({0: made})[0]
-        store.confirm(0, claimed.mine, is_last=True)
+        store.note_confirmed(0, claimed.mine, is_last=True)
         store.write()
 
 

@@ -9,7 +9,7 @@ from fakes import NOW, FakeClock
 from store_support import Stores, claim, event, rejection, said
 
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.store.database import Waiting
+from target_liveintent.store.database import Attempts
 from target_liveintent.store.opening import open_for_reading
 
 REASONS = {
@@ -19,7 +19,7 @@ REASONS = {
 """What is waited for, by whether the store is in PostgreSQL."""
 
 
-class Waits(Waiting):
+class Waits(Attempts):
     """Waits by a clock that only its pauses move; `then` is called after each of them."""
 
     def __init__(self, seconds: float) -> None:
@@ -44,14 +44,14 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_lock_that_ends(stores: Stores) -> None:
     """The run says once what it waits for, after five seconds; goes on; and does all it must."""
     waits = Waits(seconds=1)
-    store = stores(waiting=waits, keep_delivered=True)
-    store.reject(rejection("1"), NOW)
-    store.reject(rejection("2"), NOW)
+    store = stores(attempts=waits, keep_delivered=True)
+    store.note_rejected(rejection("1"), NOW)
+    store.note_rejected(rejection("2"), NOW)
     store.write()
     end = stores.lock()
     waits.then = lambda: end() if waits.pauses == 6 else None
-    store.deliver([event("1")], [1.0], NOW)
-    store.reject(rejection("2", "invalid_source"), NOW)
+    store.note_delivered([event("1")], [1.0], NOW)
+    store.note_rejected(rejection("2", "invalid_source"), NOW)
     assert said(claim(store, 0, event())) == (["1"], [], [])
     reason = REASONS[stores.is_postgres]
     assert waits.warnings == [f"{reason}; the run waits for up to 30 seconds"]
@@ -64,7 +64,7 @@ def test_a_lock_that_ends(stores: Stores) -> None:
 def test_a_lock_that_stays(stores: Stores, is_stopped: bool) -> None:
     """It ends the run after half a minute, and a run that was told to stop at once."""
     waits = Waits(seconds=1)
-    store = stores(waiting=waits)
+    store = stores(attempts=waits)
     end = stores.lock()
     waits.stopped = is_stopped
     with pytest.raises(StorageError, match=r"keeps the file locked|lock timeout"):
@@ -80,26 +80,26 @@ def test_a_lock_at_the_start(stores: Stores) -> None:
     end = stores.lock()
     waits = Waits(seconds=1)
     with pytest.raises(StorageError, match="lock"):
-        stores(waiting=waits)
+        stores(attempts=waits)
     assert waits.pauses == 30
     waits.then = lambda: waits.pauses == 35 and end()
-    stores(waiting=waits).close()
+    stores(attempts=waits).close()
     assert waits.pauses == 35
 
 
 def test_a_stopped_run_waits_a_little(stores: Stores) -> None:
     """What is confirmed is worth a moment; a run that has waited in vain does not wait again."""
     waits = Waits(seconds=0.06)
-    store = stores(waiting=waits)
+    store = stores(attempts=waits)
     waits.stopped = True
-    store.confirm(0, claim(store, 0, event()).mine, is_last=True)
+    store.note_confirmed(0, claim(store, 0, event()).mine, is_last=True)
     end = stores.lock()
     waits.then = lambda: waits.pauses == 8 and end()
     store.write()
     assert waits.pauses == 8
     end = stores.lock()
     for _ in range(2):
-        store.reject(rejection(), NOW)
+        store.note_rejected(rejection(), NOW)
         with pytest.raises(StorageError, match="lock"):
             store.write()
         assert waits.pauses == 8 + 9
