@@ -235,48 +235,51 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def delivery(self) -> DeliverySettings:
         """The settings that the delivery of events needs."""
         return DeliverySettings(
-            self.api_url,
-            self.customer_id,
-            self.batch_size_rows,
-            self.max_concurrent_requests,
-            self.max_requests_per_minute,
-            self.flush_interval_seconds,
-            self.request_timeout_seconds,
-            self.max_retry_seconds,
-            self.dry_run,
+            api_url=self.api_url,
+            customer_id=self.customer_id,
+            batch_size_rows=self.batch_size_rows,
+            max_concurrent_requests=self.max_concurrent_requests,
+            max_requests_per_minute=self.max_requests_per_minute,
+            flush_interval_seconds=self.flush_interval_seconds,
+            request_timeout_seconds=self.request_timeout_seconds,
+            max_retry_seconds=self.max_retry_seconds,
+            dry_run=self.dry_run,
         )
 
     @property
     def storage(self) -> StoreSettings:
         """The settings that the store needs."""
         return StoreSettings(
-            self.store,
-            self.account,
-            self.events,
-            self.keep_delivered,
-            self.history_days,
-            self.max_retry_seconds,
-            self.dry_run,
+            place=self.store,
+            account=self.account,
+            events=self.events,
+            keep_delivered=self.keep_delivered,
+            history_days=self.history_days,
+            max_retry_seconds=self.max_retry_seconds,
+            dry_run=self.dry_run,
         )
 
     @property
     def run(self) -> RunSettings:
         """The settings that the loop of a run needs."""
         return RunSettings(
-            self.batch_size_rows,
-            self.flush_interval_seconds,
-            self.on_rejection,
-            self.max_dead_letter_percent,
-            self.dry_run,
-            self.limit,
+            batch_size_rows=self.batch_size_rows,
+            flush_interval_seconds=self.flush_interval_seconds,
+            on_rejection=self.on_rejection,
+            max_dead_letter_percent=self.max_dead_letter_percent,
+            dry_run=self.dry_run,
+            limit=self.limit,
         )
 
     @functools.cached_property
     def events(self) -> EventDefaults:
         """The settings that the conversion of a record to an event needs."""
-        zone, url_parameters = zoneinfo.ZoneInfo(self.timezone), self.source_url_parameters
         return EventDefaults(
-            self.pixel_id, self.default_source, zone, self.email_normalization, url_parameters
+            pixel_id=self.pixel_id,
+            source=self.default_source,
+            zone=zoneinfo.ZoneInfo(self.timezone),
+            normalization=self.email_normalization,
+            url_parameters=self.source_url_parameters,
         )
 
 

@@ -213,6 +213,7 @@ class TargetLiveIntent(Target):
             letters = letters_to_replay(file_input, account, events, self._store)
             replay_letters(self.run, how, letters, lambda: reader.stopped)
             return
+        # The SDK calls `MessageReader.process_lines`, which calls the methods below.
         self.listen(file_input)
         if self.run.limit_reached:
             # Meltano fails a run whose target stops reading before the tap stops writing.

@@ -115,10 +115,10 @@ class AnswerActions:
     def _accept(self, answered: Answered) -> None:
         """Note that the API accepted events."""
         self._refusals.accept(answered.request.number)
-        letters = answered.delivery.letters
-        answered.delivery.accepted.add(letters)
-        if letters in self._letter_refusals:
-            self._letter_refusals[letters].accept()
+        letter_kind = answered.delivery.letter_kind
+        answered.delivery.accepted.add(letter_kind)
+        if letter_kind in self._letter_refusals:
+            self._letter_refusals[letter_kind].accept()
 
     def _deliver(self, answered: Answered) -> None:
         self._accept(answered)
@@ -151,9 +151,9 @@ class AnswerActions:
     def _note_refusal(self, answered: Answered) -> DeliveryError | None:
         """Note a refusal; return an error if the refusals show that the settings are wrong."""
         answered.delivery.refused_at = answered.newest
-        letters = LetterKind.of(answered.request.conversions[0])
-        if letters in self._letter_refusals:
-            self._letter_refusals[letters].refuse()
+        letter_kind = LetterKind.of(answered.request.conversions[0])
+        if letter_kind in self._letter_refusals:
+            self._letter_refusals[letter_kind].refuse()
             return None
         self._refusals.refuse(answered.newest, is_sample=answered.request.is_sample)
         if not self._refusals.settings_are_wrong:

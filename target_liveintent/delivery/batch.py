@@ -80,7 +80,7 @@ class Part(msgspec.Struct, eq=False):
     """Events that are sent together, and how often the API failed on them."""
 
     events: list[Conversion]
-    letters: LetterKind
+    letter_kind: LetterKind
     # The faults that count: see `Faults`. A 408, 425, 429 or 503 counts as a quarter.
     faults: float = 0.0
     # The number of the run's newest request when this part last got a fault; -1 before that.
@@ -116,9 +116,9 @@ class BatchDelivery:
         return self.is_waiting and self.parts[0].retry_at <= now
 
     @property
-    def letters(self) -> LetterKind:
+    def letter_kind(self) -> LetterKind:
         """The kind of dead letter that the events of the first part have."""
-        return self.parts[0].letters
+        return self.parts[0].letter_kind
 
     @property
     def kind(self) -> PartKind:
@@ -147,7 +147,7 @@ class BatchDelivery:
             self._right_half = None
             if young := [event for event in events if unix_time < event.expires_at]:
                 # This forgets the faults of the part: the old events may have caused the faults.
-                self.parts[0] = Part(young, self.letters)
+                self.parts[0] = Part(young, self.letter_kind)
             else:
                 self._remove_part()
 
@@ -181,15 +181,15 @@ class BatchDelivery:
 
         An event that has a dead letter already needs no proof.
         """
-        needs_proof = self.letters is LetterKind.NONE
+        needs_proof = self.letter_kind is LetterKind.NONE
         refused = self.refused if needs_proof else self.result.undelivered
         refused.append(self.parts[0].events[0].rejected("refused_by_api", None, detail))
         self._remove_part()
 
-    def leave(self, letters: LetterKind) -> None:
+    def leave(self, letter_kind: LetterKind) -> None:
         """Send no more events with this kind of dead letter; the dead letters stay in the store."""
-        left = [part for part in self.parts if part.letters is letters]
-        self.parts = [part for part in self.parts if part.letters is not letters]
+        left = [part for part in self.parts if part.letter_kind is letter_kind]
+        self.parts = [part for part in self.parts if part.letter_kind is not letter_kind]
         self.result.undelivered += [
             event.rejected("not_tried", None, None) for part in left for event in part.events
         ]
@@ -206,7 +206,7 @@ class BatchDelivery:
         whole = self.parts.pop(0)
         middle = len(whole.events) // 2
         left, right = (
-            Part(half, whole.letters) for half in (whole.events[:middle], whole.events[middle:])
+            Part(half, whole.letter_kind) for half in (whole.events[:middle], whole.events[middle:])
         )
         self.parts[:0] = [left, right]
         if has_bad_event:
@@ -226,17 +226,17 @@ class BatchDelivery:
         """
         self.samples += 1
         self._right_half = None
-        letters = self.letters
+        letter_kind = self.letter_kind
         part = max(
-            (part for part in self.parts if part.letters is letters),
+            (part for part in self.parts if part.letter_kind is letter_kind),
             key=lambda part: len(part.events),
         )
         self.parts.remove(part)
         if len(events := part.events) > 1:
             # (The fraction of a second differs from run to run.)
             position = int((self.samples * _GOLDEN_RATIO + unix_time) % 1 * len(events))
-            self.parts.append(Part([*events[:position], *events[position + 1 :]], letters))
-            part = Part([events[position]], letters)
+            self.parts.append(Part([*events[:position], *events[position + 1 :]], letter_kind))
+            part = Part([events[position]], letter_kind)
         self.parts.insert(0, part)
 
     def reject_refused(self) -> None:
@@ -256,7 +256,9 @@ class BatchDelivery:
     def _order_parts(self) -> None:
         """Sort the parts by the time of their last fault, by kind, and from large to small."""
         self._right_half = None
-        self.parts.sort(key=lambda part: (part.failed_at, part.letters.value, -len(part.events)))
+        self.parts.sort(
+            key=lambda part: (part.failed_at, part.letter_kind.value, -len(part.events))
+        )
 
 
 def _parts_of(conversions: list[Conversion]) -> list[Part]:
@@ -265,10 +267,10 @@ def _parts_of(conversions: list[Conversion]) -> list[Part]:
     if not [one for one in conversions if one.was_refused or one.letter is not None]:
         return [Part(conversions, LetterKind.NONE)]
     divided = {
-        letters: [one for one in conversions if LetterKind.of(one) is letters]
-        for letters in LetterKind
+        letter_kind: [one for one in conversions if LetterKind.of(one) is letter_kind]
+        for letter_kind in LetterKind
     }
-    return [Part(events, letters) for letters, events in divided.items() if events]
+    return [Part(events, letter_kind) for letter_kind, events in divided.items() if events]
 
 
 class Request(NamedTuple):

@@ -77,7 +77,7 @@ class BatchQueue:
             len(part.events)
             for each in self._deliveries
             for part in each.parts
-            if part.letters is LetterKind.NONE
+            if part.letter_kind is LetterKind.NONE
         ]
         return sum(event_counts) + sum(len(delivery.refused) for delivery in self._deliveries)
 
@@ -100,21 +100,21 @@ class BatchQueue:
         rests = [each.parts[0].retry_at for each in self._deliveries if each.is_waiting]
         return min((retry_at for retry_at in rests if retry_at > now), default=math.inf)
 
-    def _ready(self, now: float, letters: LetterKind) -> Iterator[BatchDelivery]:
+    def _ready(self, now: float, letter_kind: LetterKind) -> Iterator[BatchDelivery]:
         """Yield the batches whose first part has this kind of dead letter and may be sent now."""
         for delivery in self._deliveries:
-            if delivery.is_ready(now) and delivery.letters is letters:
+            if delivery.is_ready(now) and delivery.letter_kind is letter_kind:
                 yield delivery
 
-    def oldest(self, now: float, letters: LetterKind = LetterKind.NONE) -> BatchDelivery | None:
+    def oldest(self, now: float, letter_kind: LetterKind = LetterKind.NONE) -> BatchDelivery | None:
         """Return the oldest batch that is ready.
 
         A batch comes last if its first part got a fault, and the API has accepted no request that
         was made after this fault.
         """
-        kept_for_comparison = self._kept_for_comparison(now, letters)
+        kept_for_comparison = self._kept_for_comparison(now, letter_kind)
         after_faults = []
-        for delivery in self._ready(now, letters):
+        for delivery in self._ready(now, letter_kind):
             if delivery is kept_for_comparison:
                 continue
             if self._refusals.accepted_after(delivery.parts[0].failed_at):
@@ -122,32 +122,34 @@ class BatchQueue:
             after_faults.append(delivery)
         return min(after_faults, key=lambda delivery: delivery.parts[0].failed_at, default=None)
 
-    def _kept_for_comparison(self, now: float, letters: LetterKind) -> BatchDelivery | None:
+    def _kept_for_comparison(self, now: float, letter_kind: LetterKind) -> BatchDelivery | None:
         """Return the batch that is held back while bad events of other batches are searched for.
 
         If the API accepts this batch, this proves that the events refused before it are bad.
         """
-        alike = [each for each in self._deliveries if each.parts and each.letters is letters]
+        alike = [
+            each for each in self._deliveries if each.parts and each.letter_kind is letter_kind
+        ]
         refused = [each for each in alike if each.refused_at is not None]
         if not any(each.parts[0].retry_at <= now for each in refused):
             return None
         untried = [each for each in alike if each.refused_at is None and each.is_waiting]
         return untried[-1] if untried else None
 
-    def with_acceptance(self, now: float, letters: LetterKind) -> BatchDelivery | None:
+    def with_acceptance(self, now: float, letter_kind: LetterKind) -> BatchDelivery | None:
         """Return the oldest ready batch of which the API has accepted an event of this kind."""
-        ready = self._ready(now, letters)
-        return next((each for each in ready if letters in each.accepted), None)
+        ready = self._ready(now, letter_kind)
+        return next((each for each in ready if letter_kind in each.accepted), None)
 
     def to_sample(
-        self, now: float, letters: LetterKind, *, more_may_come: bool
+        self, now: float, letter_kind: LetterKind, *, more_may_come: bool
     ) -> BatchDelivery | None:
         """Return the batch for the next sample; None if no batch is ready or more input must come.
 
         Batches that the API has not refused yet come first. Of these, the batch with the fewest
         samples is chosen; of several such batches, the newest.
         """
-        ready = [*self._ready(now, letters)][::-1]
+        ready = [*self._ready(now, letter_kind)][::-1]
         best = min(
             ready, key=lambda each: (each.refused_at is not None, each.samples), default=None
         )

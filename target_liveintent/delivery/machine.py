@@ -224,13 +224,13 @@ class DeliveryMachine:
         new = self._choose_new(now)
         if new is not None:
             return new, self._refusals.suspects
-        for letters, refusals in self._letter_refusals.items():
-            if delivery := self._queue.with_acceptance(now, letters):
+        for letter_kind, refusals in self._letter_refusals.items():
+            if delivery := self._queue.with_acceptance(now, letter_kind):
                 return delivery, False
             if not refusals.suspects:
-                delivery = self._queue.oldest(now, letters)
+                delivery = self._queue.oldest(now, letter_kind)
             else:
-                delivery = self._queue.to_sample(now, letters, more_may_come=False)
+                delivery = self._queue.to_sample(now, letter_kind, more_may_come=False)
             if delivery is not None:
                 return delivery, refusals.suspects
         return None
@@ -317,13 +317,13 @@ class DeliveryMachine:
 
         A batch gives them up only if all of its samples were refused, too.
         """
-        for letters, refusals in self._letter_refusals.items():
+        for letter_kind, refusals in self._letter_refusals.items():
             if not refusals.gives_up:
                 continue
             for delivery in self._queue:
                 is_tried = delivery.samples >= SAMPLES_OF_LETTERS
-                if is_tried and delivery.is_waiting and letters not in delivery.accepted:
-                    delivery.leave(letters)
+                if is_tried and delivery.is_waiting and letter_kind not in delivery.accepted:
+                    delivery.leave(letter_kind)
 
     def _end_input(self) -> None:
         """Reject the refused events that are left, or end the run if there are too many.

@@ -23,7 +23,7 @@ from target_liveintent.store.search import (
     ArrivedEvent,
     EventName,
     EventWithoutOutcome,
-    Found,
+    FoundEvent,
     LetterFound,
     ReservedEvent,
     SoughtId,
@@ -158,7 +158,7 @@ class TraceFacts(NamedTuple):
 
 
 def traced(
-    sought: SoughtId, found: Iterable[Found], walked: Sequence[WalkedRecord], facts: TraceFacts
+    sought: SoughtId, found: Iterable[FoundEvent], walked: Sequence[WalkedRecord], facts: TraceFacts
 ) -> list[Traced]:
     """Return the answers about an ID, one for each event that it may mean, at least one.
 
@@ -183,10 +183,10 @@ def traced(
 
 
 def _of_store(
-    found: Iterable[Found], walked: Sequence[WalkedRecord], facts: TraceFacts
+    found: Iterable[FoundEvent], walked: Sequence[WalkedRecord], facts: TraceFacts
 ) -> Iterator[Traced]:
     """Yield the answers of the store, each with the record of the input that gives its event."""
-    by_name = defaultdict[EventName, list[Found]](list)
+    by_name = defaultdict[EventName, list[FoundEvent]](list)
     for event in found:
         by_name[event.name].append(event)
     for name in sorted(by_name):
@@ -204,7 +204,7 @@ def _is_about(record: WalkedRecord, name: EventName) -> bool:
     return of_record == (stored_stream(name.stream), stored_id(name.event_id))
 
 
-def _telling(events: Sequence[Found]) -> Iterator[Found]:
+def _telling(events: Sequence[FoundEvent]) -> Iterator[FoundEvent]:
     """Yield what says where an event is now, of all that the store knows about it.
 
     A run that lives decides about the event next, unless the event has arrived. (It can then also

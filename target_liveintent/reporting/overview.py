@@ -1,6 +1,7 @@
 """The overview of an account and pixel, from which all reports are made.
 
-To add a figure to the reports, add it to `FIGURES`. This module reads no clock and no file.
+To add a figure to the page and the JSON, add it to `FIGURES`; the text names its figures itself, in
+templates/report.txt. This module reads no clock and no file.
 """
 
 from __future__ import annotations

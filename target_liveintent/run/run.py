@@ -224,7 +224,11 @@ class Run:
     # Work that is due
 
     def tick(self) -> None:
-        """Do the work that is due; called after each message, because most calls return at once."""
+        """Do the work that is due.
+
+        This is called before each read of the input, and at least once a second while the input is
+        silent. Most calls return at once.
+        """
         now = self._clock.monotonic()
         if now < self._next_check:
             return

@@ -178,7 +178,7 @@ class EventWithoutOutcome(NamedTuple):
     window_end: int
 
 
-Found = ArrivedEvent | LetterFound | ReservedEvent | EventWithoutOutcome
+FoundEvent = ArrivedEvent | LetterFound | ReservedEvent | EventWithoutOutcome
 
 
 def scope_of(
@@ -302,7 +302,7 @@ def search(
     ids: Sequence[SoughtId],
     scope: StoreScope,
     records: Sequence[SoughtRecord] = (),
-) -> list[list[Found]]:
+) -> list[list[FoundEvent]]:
     """Return what the store knows about the events that each of the IDs may mean.
 
     Args:
@@ -320,7 +320,7 @@ def search(
     events = _Events(database, account)
     letters = [*events.letters(names, ids)]
     deliveries = [*events.delivered(names, ids)]
-    found: list[list[Found]] = [[] for _ in ids]
+    found: list[list[FoundEvent]] = [[] for _ in ids]
     for places, letter in letters:
         names.add(letter.name, places)  # (It was perhaps found by its order ID.)
         _add(found, places, letter)
@@ -347,7 +347,7 @@ def _names_of(
     return names
 
 
-def _add(found: list[list[Found]], places: Iterable[int], event: Found) -> None:
+def _add(found: list[list[FoundEvent]], places: Iterable[int], event: FoundEvent) -> None:
     for place in places:
         if event not in found[place]:
             found[place].append(event)

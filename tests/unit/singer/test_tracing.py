@@ -32,7 +32,7 @@ from target_liveintent.store.search import (
     ArrivedEvent,
     EventName,
     EventWithoutOutcome,
-    Found,
+    FoundEvent,
     KeptDelivery,
     LetterFound,
     ReservedEvent,
@@ -101,7 +101,7 @@ def facts(**changes: Any) -> TraceFacts:
         "nothing": ([], "unknown"),
     },
 )
-def test_the_outcome_of_an_event(events: list[Found], outcomes: str) -> None:
+def test_the_outcome_of_an_event(events: list[FoundEvent], outcomes: str) -> None:
     answers = traced(SoughtId("7"), events, [], facts())
     assert [answer.outcome.value for answer in answers] == outcomes.split()
     assert all(answer.words and answer.id == "7" for answer in answers)

@@ -16,7 +16,7 @@ from target_liveintent.store.search import (
     FIND_HASHES,
     ArrivedEvent,
     EventWithoutOutcome,
-    Found,
+    FoundEvent,
     LetterFound,
     ReservedEvent,
     SoughtId,
@@ -35,14 +35,14 @@ def found(
     scope: StoreScope = SCOPE,
     records: list[SoughtRecord] | None = None,
     **changes: Any,
-) -> list[list[Found]]:
+) -> list[list[FoundEvent]]:
     """Return what the store knows about events with these IDs."""
     settings = stores.settings(**changes)
     sought = [SoughtId(text) for text in ids]
     return search(stores.database(), settings.account, sought, scope, records or [])
 
 
-def kinds(events: list[Found]) -> list[tuple[str, str, int, str]]:
+def kinds(events: list[FoundEvent]) -> list[tuple[str, str, int, str]]:
     """Return the kind and the name of each event."""
     return sorted((type(one).__name__, *one.name) for one in events)
 
