@@ -12,10 +12,10 @@ from target_liveintent.reasons import MAY_HAVE_COUNTED
 from target_liveintent.reporting import rules, words
 from target_liveintent.reporting.findings import Cause, FailedRuns, NoRun, Problem
 from target_liveintent.reporting.history import STOPPED, Range
-from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, Overview
 from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
 from target_liveintent.reporting.usual_range import compares_weekdays
+from target_liveintent.store.ledger import Ledger
 
 SaidAndToDo = tuple[str, str]
 """What is said of a problem, and what to do."""

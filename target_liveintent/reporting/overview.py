@@ -25,7 +25,12 @@ from target_liveintent.reporting.history import (
     Unusual,
     total_of,
 )
-from target_liveintent.reporting.ledger import (
+from target_liveintent.reporting.rules import DECLINE, still_true, unusual_now
+from target_liveintent.reporting.usual_range import Number, share
+from target_liveintent.reporting.words import range_words, share_words
+from target_liveintent.run.counts import ALL_SOURCES, StreamCounts, add
+from target_liveintent.settings import StoreSettings
+from target_liveintent.store.ledger import (
     NOT_ARRIVED,
     Ledger,
     by_place_and_reason,
@@ -33,11 +38,6 @@ from target_liveintent.reporting.ledger import (
     of_24_hours,
     rows_by_day,
 )
-from target_liveintent.reporting.rules import DECLINE, still_true, unusual_now
-from target_liveintent.reporting.usual_range import Number, share
-from target_liveintent.reporting.words import range_words, share_words
-from target_liveintent.run.counts import ALL_SOURCES, StreamCounts, add
-from target_liveintent.settings import StoreSettings
 from target_liveintent.store.places import ARRIVED, LEFT_OUT, PlaceRow
 
 DAYS_SHOWN = 90

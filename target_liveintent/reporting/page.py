@@ -23,10 +23,10 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import headline, words
 from target_liveintent.reporting.findings import FailedRuns, NoRun
 from target_liveintent.reporting.history import Unusual
-from target_liveintent.reporting.ledger import PLACE_WORDS
 from target_liveintent.reporting.overview import DayOfRuns, Overview
 from target_liveintent.reporting.page_owner import owner_of
 from target_liveintent.run.coverage import COVERAGE_FIELDS
+from target_liveintent.store.ledger import PLACE_WORDS
 
 REPORT_FORMAT = 3
 """Increase it when a field of the JSON (see docs/reference/json.md) changes its meaning."""

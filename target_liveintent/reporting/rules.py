@@ -29,7 +29,6 @@ from target_liveintent.reporting.history import (
     Unusual,
     total_of,
 )
-from target_liveintent.reporting.ledger import ledger_of, not_arrived_by_reason, of_24_hours
 from target_liveintent.reporting.usual_range import (
     Case,
     case_of,
@@ -40,6 +39,7 @@ from target_liveintent.reporting.usual_range import (
 )
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.coverage import COVERAGE_FIELDS
+from target_liveintent.store.ledger import ledger_of, not_arrived_by_reason, of_24_hours
 from target_liveintent.store.places import QUARTER_SECONDS, PlaceRow
 
 _FEW_RATIO = 0.5

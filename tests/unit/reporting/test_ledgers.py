@@ -26,8 +26,8 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.reporting.findings import FailedRuns
 from target_liveintent.reporting.headline import cause_lines, headline_of, health_line, sentence
 from target_liveintent.reporting.history import Ending, Finding, Range, Unusual
-from target_liveintent.reporting.ledger import Ledger, ledger_of, rows_by_day
 from target_liveintent.reporting.page import as_json, as_lines, page
+from target_liveintent.store.ledger import Ledger, ledger_of, rows_by_day
 from target_liveintent.store.places import (
     ARRIVED,
     LEFT_OUT,
