@@ -17,7 +17,7 @@ import msgspec
 
 from target_liveintent.conversions.amounts import OTHERS, Amount
 from target_liveintent.conversions.event_model import DAY
-from target_liveintent.reasons import REASONS
+from target_liveintent.reasons import COUNTED_ELSEWHERE, REASONS
 from target_liveintent.reporting.history import (
     STOPPED,
     USUAL,
@@ -159,7 +159,7 @@ def _share_having(column: str, counts: StreamCounts) -> float | None:
 def new_reason(case: Case) -> Iterator[Finding]:
     """Find reasons for which no earlier record in the history was rejected or dropped."""
     for reason, records in case.now.not_sent.items():
-        if not case.past.not_sent[reason]:
+        if reason not in COUNTED_ELSEWHERE and not case.past.not_sent[reason]:
             yield Finding(reason, records)
 
 
