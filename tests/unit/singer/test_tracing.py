@@ -22,6 +22,7 @@ from target_liveintent.explain.trace import (
 )
 from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import json_text, lines_of
+from target_liveintent.printing import lines_of
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.replay_converter import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
@@ -195,10 +196,13 @@ def test_a_record_belongs_to_its_event(tmp_path: Path) -> None:
     (answer,) = traced(SoughtId("7"), [ARRIVED], [walked], facts(has_input=True))
     assert answer.outcome is TraceOutcome.ARRIVED
     assert answer.now is walked.now
+    shown = lines_of("explain/trace.txt", [answer])
+    assert "    result         would not be sent again (already_sent)" in shown
     other = walked._replace(pixel_id=2)
     first, second = traced(SoughtId("7"), [ARRIVED], [other], facts(has_input=True))
     assert (first.outcome, first.now) == (TraceOutcome.ARRIVED, None)
     assert (second.outcome, second.pixel_id) == (TraceOutcome.NEVER_SEEN, 2)
+    assert "    result         would be sent" in lines_of("explain/trace.txt", [first, second])
 
 
 # The way of a record
