@@ -11,11 +11,12 @@ import tables
 from target_liveintent import failures
 from target_liveintent.conversions import amounts
 from target_liveintent.explain import comparison as comparisons
-from target_liveintent.explain import description, record_walk
+from target_liveintent.explain import description, letter_groups, record_walk
 from target_liveintent.explain import trace as traces
 from target_liveintent.mapping import map_checks
-from target_liveintent.reporting import findings, history, ledger, letter_groups, overview
+from target_liveintent.reporting import findings, history, overview
 from target_liveintent.run import doubts
+from target_liveintent.store import ledger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,7 +28,6 @@ from target_liveintent.privacy.redaction import hide_token, protect_logging
 from target_liveintent.privacy.suppression import Person, Suppressions, people_in
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import example_of, read_history, recent_places
-from target_liveintent.reporting.ledger import ledger_of
 from target_liveintent.run.replay_converter import ReplayChoice, ReplayConverter
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
@@ -36,6 +35,7 @@ from target_liveintent.singer.exit_codes import log_unhandled, readable_failures
 from target_liveintent.store import dead_letters, delivered
 from target_liveintent.store.database import Database
 from target_liveintent.store.deletion import delete_letters, forget_people
+from target_liveintent.store.ledger import ledger_of
 from target_liveintent.store.opening import open_database, open_for_reading
 from target_liveintent.system import use_utf8
 from target_liveintent.target import TargetLiveIntent
@@ -394,7 +394,7 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     would do. With --format=singer, it prints the dead letters as a Singer stream. You can edit this
     stream, and send it with the command replay.
     """
-    from target_liveintent.reporting.letter_groups import look_at  # noqa: PLC0415 (a run does not need it)
+    from target_liveintent.explain.letter_groups import look_at  # noqa: PLC0415 (a run does not need it)
 
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
@@ -410,7 +410,7 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
             converter = ReplayConverter(settings.account, settings.events, people, ReplayChoice())
             rows = recent_places(database, settings.storage, time.time())
             found = look_at(database, converter, notes, ledger_of(rows))
-            _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
+            _show(style, found, partial(lines_of, "explain/dead_letters.txt"))
 
 
 @_command("trace", "--config liveintent.yml trace 1007")

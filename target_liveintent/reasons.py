@@ -196,9 +196,11 @@ REASONS: dict[str, Reason] = {
     ),
 }
 
+COUNTED_ELSEWHERE = frozenset({"over_limit", "already_sent"})
+"""The reasons of events that another run has delivered or will deliver. No ledger counts them."""
 AFTER_BUILDING = frozenset(
     {"no_identity", "event_too_old", "refused_by_api", "not_processed", "api_error", "unconfirmed"}
-    | {"over_limit", "already_sent"}
+    | COUNTED_ELSEWHERE
 )
 """The reasons of records in which all columns were read. Their remarks say which columns were empty
 or unusable."""

@@ -22,7 +22,8 @@ SCHEMA_URL = "https://target-liveintent.github.io/target-liveintent/latest/setti
 _HEAD = f"""\
 # yaml-language-server: $schema={SCHEMA_URL}
 # Proposed by target-liveintent explain. Fill in the three blanks, and check each line. A text that
-# begins with ANSWER: is a question. Replace the question with a condition, or no run starts.
+# has ANSWER: is a question. Replace it, from ANSWER: to the closing quote, with a condition, or no
+# run starts.
 customer_id: # the ID of your account at LiveIntent
 auth_token: # the token of the account, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN
 pixel_id: # the number of your conversion pixel

@@ -416,9 +416,10 @@ def _never_seen_words(answer: Traced, facts: TraceFacts) -> str:
 
 def _unknown_words(_: Traced, facts: TraceFacts) -> str:
     return (
-        "It is not known: the store has no event, key or dead letter with this ID. If it is an"
-        " order ID, only delivered events (set keep_delivered: true for later runs) or the tap's"
-        f" output (--input FILE) can show it. {_reach(facts)}"
+        "It is not known: the store has no event, key or dead letter with this ID. It may be the"
+        " order ID of a delivered event, or the ID of a record that the map left out. The tap's"
+        " output (--input FILE) shows both; keep_delivered: true shows delivered events of later"
+        f" runs. {_reach(facts)}"
     )
 
 

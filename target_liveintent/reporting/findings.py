@@ -12,9 +12,9 @@ import msgspec
 from target_liveintent.failures import Failure
 from target_liveintent.reporting import rules
 from target_liveintent.reporting.history import DIGESTED, STOPPED, RunRecord, Unusual
-from target_liveintent.reporting.ledger import Ledger, ledger_of
 from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
+from target_liveintent.store.ledger import Ledger, ledger_of
 from target_liveintent.store.places import REPLAYABLE, WAITING, PlaceRow
 
 _FORGOTTEN_AFTER = dt.timedelta(days=2)

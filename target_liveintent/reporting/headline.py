@@ -12,10 +12,10 @@ from target_liveintent.reasons import MAY_HAVE_COUNTED
 from target_liveintent.reporting import rules, words
 from target_liveintent.reporting.findings import Cause, FailedRuns, NoRun, Problem
 from target_liveintent.reporting.history import STOPPED, Range
-from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, Overview
 from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
 from target_liveintent.reporting.usual_range import compares_weekdays
+from target_liveintent.store.ledger import Ledger
 
 SaidAndToDo = tuple[str, str]
 """What is said of a problem, and what to do."""
@@ -27,6 +27,8 @@ _NOTHING_TO_DO = "Nothing to do."
 _OPERATOR = "the person who runs the pipeline"
 _HALF_A_DAY = dt.timedelta(hours=12)
 """If runs are this far apart, the first sentence is about a day, else about the last 24 hours."""
+_FEW = 20
+"""A change of a smaller number is shown as a difference, because its percentage says little."""
 _FINAL = "nobody can correct a value after it was sent to LiveIntent."
 
 
@@ -215,7 +217,7 @@ def sentence(overview: Overview) -> str:
     else:
         said = f"{arrived:,} of {counted(to_send, 'conversion')} arrived {top.when}"
     rest = words.kept_back(top.ledger, overview.as_of.tzinfo)
-    change = _change(top) if arrived else ""
+    change = _change(top) if arrived else _usually(top)
     return "; ".join(filter(None, (f"{said}{change}", rest))) + "."
 
 
@@ -224,10 +226,17 @@ def _change(top: Top) -> str:
     if top.usual is None or not top.usual.middle:
         return ""
     percent = round(100 * (top.ledger.arrived / top.usual.middle - 1))
-    usual = f"{top.than} ({words.range_words(top.usual, '{:,.0f}'.format)})"
+    usual = f"{top.than} ({top.usual.middle:,.0f})"
     if not percent:
         return f", as many as {usual}"
     return f", {abs(percent):,} % {'fewer' if percent < 0 else 'more'} than {usual}"
+
+
+def _usually(top: Top) -> str:
+    """Return how many conversions usually arrive; empty if this is unknown."""
+    if top.usual is None or not top.usual.middle:
+        return ""
+    return f", but {top.usual.middle:,.0f} are usual"
 
 
 def headline_of(overview: Overview) -> Headline:
@@ -288,11 +297,17 @@ def health_line(overview: Overview) -> str:
 
 
 def change_in_a_week(figure: Compared) -> str:
-    """Return how a figure has changed since a week ago: "+5 %"; "-" if this is not known."""
+    """Return how a figure has changed since a week ago: "+5 %" or "+3"; "-" if unknown."""
     now, before = figure.now, figure.week_ago
     if now is None or before is None:
         return "-"
     if figure.kind.is_share:
         # Both are shown as whole percents, so their difference must fit these.
-        return f"{round(100 * float(now)) - round(100 * float(before)):+d} points"
-    return f"{round(100 * (float(now) / float(before) - 1)):+,d} %" if before > 0 else "-"
+        return f"{_signed(round(100 * float(now)) - round(100 * float(before)))} points"
+    if not figure.kind.of_currency and before < _FEW:
+        return _signed(int(now) - int(before))
+    return f"{_signed(round(100 * (float(now) / float(before) - 1)))} %" if before > 0 else "-"
+
+
+def _signed(number: int) -> str:
+    return f"{number:+,d}" if number else "0"

@@ -14,9 +14,9 @@ from target_liveintent.clock import Clock
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reporting.history import Unusual
-from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
+from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.places import PLACES
 
 METRICS = {

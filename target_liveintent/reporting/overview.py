@@ -26,7 +26,12 @@ from target_liveintent.reporting.history import (
     Unusual,
     total_of,
 )
-from target_liveintent.reporting.ledger import (
+from target_liveintent.reporting.rules import DECLINE, still_true, unusual_now
+from target_liveintent.reporting.usual_range import Number, share
+from target_liveintent.reporting.words import range_words, share_words
+from target_liveintent.run.counts import ALL_SOURCES, StreamCounts, add
+from target_liveintent.settings import StoreSettings
+from target_liveintent.store.ledger import (
     NOT_ARRIVED,
     Ledger,
     by_place_and_reason,
@@ -34,11 +39,6 @@ from target_liveintent.reporting.ledger import (
     of_24_hours,
     rows_by_day,
 )
-from target_liveintent.reporting.rules import DECLINE, still_true, unusual_now
-from target_liveintent.reporting.usual_range import Number, share
-from target_liveintent.reporting.words import range_words, share_words
-from target_liveintent.run.counts import ALL_SOURCES, StreamCounts, add
-from target_liveintent.settings import StoreSettings
 from target_liveintent.store.places import ARRIVED, LEFT_OUT, PlaceRow
 
 DAYS_SHOWN = 90
@@ -60,18 +60,31 @@ class DayFigures(NamedTuple):
 
 
 class FigureKind(NamedTuple):
-    """A kind of figure. `of` computes it for a currency (or "") and a day; None if impossible."""
+    """A kind of figure.
+
+    Attributes:
+        name: The name on the page.
+        of: Computes the figure for a currency (or "") and a day; None if impossible.
+        is_share: Whether it is a share from 0 to 1.
+        of_currency: Whether there is a figure for each currency.
+        whole: The name of the figure that this one is a part of; if both are equal, the page shows
+            only that one.
+    """
 
     name: str
     of: Callable[[str, DayFigures], Number | None]
     is_share: bool = False
     of_currency: bool = False
+    whole: str = ""
 
 
-def _share_of(name: str, part: Callable[[StreamCounts], int]) -> FigureKind:
+def _share_of(name: str, part: Callable[[StreamCounts], int], whole: str = "") -> FigureKind:
     """Return the kind of figure that is the share of delivered conversions that `part` counts."""
     return FigureKind(
-        name, lambda _, day: share(part(day.counts), day.counts.delivered), is_share=True
+        name,
+        lambda _, day: share(part(day.counts), day.counts.delivered),
+        is_share=True,
+        whole=whole,
     )
 
 
@@ -95,11 +108,14 @@ FIGURES: dict[str, FigureKind] = {
     ),
     BOTH_HASHES: _share_of("With both hashes", lambda counts: counts.having("both")),
     "email_hash": _share_of(
-        "With a hash of an e-mail address", lambda counts: counts.with_email_hash
+        "With a hash of an e-mail address", lambda counts: counts.with_email_hash, BOTH_HASHES
     ),
     "decision_id": _share_of("With a decision ID", lambda counts: counts.having("decision_id")),
     "late": _share_of("Sent after more than an hour", lambda counts: counts.late),
-    **{source: FigureKind(f"From {source}", partial(_sent_from, source)) for source in ALL_SOURCES},
+    **{
+        source: FigureKind(f"From {source}", partial(_sent_from, source), whole=CONVERSIONS)
+        for source in ALL_SOURCES
+    },
 }
 """The figures by their names in the JSON, in the order in which they are shown."""
 

@@ -23,10 +23,10 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import headline, words
 from target_liveintent.reporting.findings import FailedRuns, NoRun
 from target_liveintent.reporting.history import Unusual
-from target_liveintent.reporting.ledger import PLACE_WORDS
-from target_liveintent.reporting.overview import DayOfRuns, Overview
+from target_liveintent.reporting.overview import Compared, DayOfRuns, Overview
 from target_liveintent.reporting.page_owner import owner_of
 from target_liveintent.run.coverage import COVERAGE_FIELDS
+from target_liveintent.store.ledger import PLACE_WORDS
 
 REPORT_FORMAT = 3
 """Increase it when a field of the JSON (see docs/reference/json.md) changes its meaning."""
@@ -93,7 +93,9 @@ def _rendered(template: str, overview: Overview) -> str:
         say=headline,
         words=words,
         top_of_axis=top_of_axis(overview),
-        weeks=weeks_of(overview.days),
+        figures=figures_to_show(overview),
+        today_is_over=today_is_over(overview),
+        weeks_of=weeks_of,
         counted=counted,
         reasons=REASONS,
         fields=COVERAGE_FIELDS,
@@ -112,6 +114,27 @@ def top_of_axis(overview: Overview) -> int:
     steps = (part * 10**digits // 10 for digits in itertools.count() for part in _ROUND)
     is_shown = highest and len(days) > 1
     return next(4 * step for step in steps if 4 * step >= highest) if is_shown else 0
+
+
+def today_is_over(overview: Overview) -> bool:
+    """Return whether no more run is due today, as far as the schedule is known."""
+    due = overview.next_run
+    return due is not None and due.astimezone(overview.as_of.tzinfo).date() > overview.as_of.date()
+
+
+def figures_to_show(overview: Overview) -> list[Compared]:
+    """Return the figures that have a number, without those that repeat the whole of theirs.
+
+    If all conversions come from the web, for example, their number is not shown again.
+    """
+    numbers = {(one.figure, one.subject): [one.now, *one.days] for one in overview.figures}
+    shown = []
+    for figure in overview.figures:
+        own = numbers[figure.figure, figure.subject]
+        is_known = any(number is not None for number in own)
+        if is_known and own != numbers.get((figure.kind.whole, "")):
+            shown.append(figure)
+    return shown
 
 
 def weeks_of(days: Sequence[DayOfRuns]) -> list[tuple[dt.date, int]]:

@@ -13,7 +13,6 @@ from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.errors import RunError
 from target_liveintent.reporting import history
 from target_liveintent.reporting.history import DONE, Ending, History, Unusual
-from target_liveintent.reporting.ledger import Ledger, ledger_of, of_24_hours
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.page_owner import check_owner
 from target_liveintent.reporting.rules import unusual_in
@@ -24,6 +23,7 @@ from target_liveintent.run.progress import Progress
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
+from target_liveintent.store.ledger import Ledger, ledger_of, of_24_hours
 from target_liveintent.store.places import PlaceRow
 from target_liveintent.store.run_store import RunStore
 

@@ -17,7 +17,7 @@ import msgspec
 
 from target_liveintent.conversions.amounts import OTHERS, Amount
 from target_liveintent.conversions.event_model import DAY
-from target_liveintent.reasons import REASONS
+from target_liveintent.reasons import COUNTED_ELSEWHERE, REASONS
 from target_liveintent.reporting.history import (
     STOPPED,
     USUAL,
@@ -29,7 +29,6 @@ from target_liveintent.reporting.history import (
     Unusual,
     total_of,
 )
-from target_liveintent.reporting.ledger import ledger_of, not_arrived_by_reason, of_24_hours
 from target_liveintent.reporting.usual_range import (
     Case,
     case_of,
@@ -40,6 +39,7 @@ from target_liveintent.reporting.usual_range import (
 )
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.coverage import COVERAGE_FIELDS
+from target_liveintent.store.ledger import ledger_of, not_arrived_by_reason, of_24_hours
 from target_liveintent.store.places import QUARTER_SECONDS, PlaceRow
 
 _FEW_RATIO = 0.5
@@ -159,7 +159,7 @@ def _share_having(column: str, counts: StreamCounts) -> float | None:
 def new_reason(case: Case) -> Iterator[Finding]:
     """Find reasons for which no earlier record in the history was rejected or dropped."""
     for reason, records in case.now.not_sent.items():
-        if not case.past.not_sent[reason]:
+        if reason not in COUNTED_ELSEWHERE and not case.past.not_sent[reason]:
             yield Finding(reason, records)
 
 

@@ -15,9 +15,9 @@ from target_liveintent.failures import FailureCode
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.findings import LATE, Cause, Change, FailedRuns, Gap, NoRun
 from target_liveintent.reporting.history import Ending, Finding, Range, Unusual
-from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.run.counts import ALL_SOURCES
 from target_liveintent.run.coverage import COVERAGE_FIELDS, HOUR
+from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.places import NO_OUTCOME
 
 _AGE_UNITS = ((DAY, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))

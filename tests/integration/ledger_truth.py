@@ -434,9 +434,9 @@ def _check_days(page: str, truth: Truth) -> None:
     (link,) = re.findall(r'href="data:text/csv[^,]*,([^"]*)"', page)
     check_csv(urllib.parse.unquote(link), dict(zip(days, ledgers, strict=True)))
     titles = re.findall(r"<title>[^<]*: ([\d,]+) of ([\d,]+) arrived", page)
-    assert titles == [
-        (f"{one.counts['arrived']:,}", f"{one.to_send:,}") for one in reversed(ledgers)
-    ]
+    bars = [(f"{one.counts['arrived']:,}", f"{one.to_send:,}") for one in reversed(ledgers)]
+    # If the chart has more than four weeks, another chart for small screens has only these.
+    assert titles == bars + (bars[-28:] if len(bars) > 28 else [])
 
 
 def check_csv(text: str, ledgers: dict[dt.date, Ledger]) -> None:

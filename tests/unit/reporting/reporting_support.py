@@ -33,13 +33,13 @@ from target_liveintent.reporting.history import (
     history_of,
     record_of,
 )
-from target_liveintent.reporting.ledger import NOT_ARRIVED
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.reporting.rules import is_about_letters, unusual_in
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
 from target_liveintent.run.kinds import RunKind, kind_of_run
+from target_liveintent.store.ledger import NOT_ARRIVED
 from target_liveintent.store.places import (
     ARRIVED,
     LEFT_OUT,

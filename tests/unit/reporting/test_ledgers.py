@@ -26,8 +26,8 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.reporting.findings import FailedRuns
 from target_liveintent.reporting.headline import cause_lines, headline_of, health_line, sentence
 from target_liveintent.reporting.history import Ending, Finding, Range, Unusual
-from target_liveintent.reporting.ledger import Ledger, ledger_of, rows_by_day
 from target_liveintent.reporting.page import as_json, as_lines, page
+from target_liveintent.store.ledger import Ledger, ledger_of, rows_by_day
 from target_liveintent.store.places import (
     ARRIVED,
     LEFT_OUT,
@@ -211,13 +211,13 @@ SENTENCES: dict[str, tuple[list[PlaceRow], str]] = {
         ),
     ),
     "left out": ([*usual(), row(at(0), LEFT_OUT, 9)], "All 100 conversions arrived today, as"),
-    "nothing": (usual(0), "No conversions were read today."),
+    "nothing": (usual(0), "No conversions were read today, but 100 are usual."),
     "one": ([row(at(0))], "1 conversion arrived today, 99 % fewer"),
     "nothing arrived": (
         [*usual(0), row(at(0), WAITING, 1, days=2), row(at(0), REPLAYABLE, 2, days=6)],
         (
-            "0 of 3 conversions arrived today; 1 waits and 2 can be replayed (deadline: 22 May,"
-            " 12:05)."
+            "0 of 3 conversions arrived today, but 100 are usual; 1 waits and 2 can be replayed"
+            " (deadline: 22 May, 12:05)."
         ),
     ),
 }

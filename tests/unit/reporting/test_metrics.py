@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.reporting.history import Finding, Unusual
-from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
+from target_liveintent.store.ledger import Ledger
 
 NAMES, NOW = ("orders", "gone"), dt.datetime.now(tz=dt.timezone.utc)
 LEDGER = Ledger(arrived=5, lost=2)

@@ -150,7 +150,9 @@ def test_a_week_ago() -> None:
     found = overview([*daily(20, 8), *daily(7, 7, streams={"orders": shop(70)}), *daily(6)])
     figure = found.figure("conversions")
     assert (figure.now, figure.week_ago, change_in_a_week(figure)) == (100, 70, "+43 %")
-    assert change_in_a_week(found.figure("both_hashes")) == "+0 points"
+    assert change_in_a_week(found.figure("both_hashes")) == "0 points"
+    few = overview([*daily(7, 7, streams={"orders": shop(19)}), *daily(6)]).figure("conversions")
+    assert change_in_a_week(few) == "+81"
     for days, before in ((0, None), (6, None), (7, 100)):  # Nobody knows what was before.
         figure = overview(daily(days)).figure("conversions")
         assert (figure.week_ago, change_in_a_week(figure) == "-") == (before, before is None)

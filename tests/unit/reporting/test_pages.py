@@ -43,6 +43,7 @@ from target_liveintent.reporting.overview import Overview, with_examples
 from target_liveintent.reporting.page import (
     as_json,
     as_lines,
+    figures_to_show,
     page,
     top_of_axis,
     weeks_of,
@@ -369,6 +370,31 @@ def test_the_chart_of_days() -> None:
     weeks = weeks_of(found.days)
     assert [first.weekday() for first, _ in weeks] == [3, 0, 0, 0]
     assert [length for _, length in weeks] == [4, 7, 7, 3]
+
+
+def test_what_is_usual_is_behind_the_bars_of_days_that_are_over() -> None:
+    """The band ends before today while a run is still due today."""
+    hourly = [run(at(back, hour)) for back in range(20, -1, -1) for hour in (11, 12)]
+    for runs, end in ((daily(20), "21.0"), (hourly, "19.5")):
+        html = page(overview(runs))
+        (band,) = re.findall(r'<path class="band" d="([^"]*)"', html)
+        assert max(re.findall(r"[ML]([\d.]+)", band), key=float) == end
+        assert html.index('class="band" d=') < html.index('<rect class="day"')
+
+
+def test_a_part_that_is_the_whole_is_not_repeated() -> None:
+    """If all conversions come from one source, the page says their number once."""
+    found = overview(daily(20))
+    names = [figure.figure for figure in figures_to_show(found)]
+    assert {"conversions", "both_hashes", "decision_id"} <= {*names}
+    assert not {"web", "app", "offline", "email_hash"} & {*names}
+
+
+def test_on_phones_the_chart_has_four_weeks() -> None:
+    """A shorter history has one chart for all screens."""
+    for days, names in ((27, []), (28, ["long", "four-weeks"])):
+        html = page(overview(daily(days)))
+        assert re.findall(r'<figure class="([^"]*)"', html) == names
 
 
 def test_a_refund_is_below_zero() -> None:

@@ -187,6 +187,11 @@ CASES: dict[str, tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = {
         USUAL,
         [("new_reason", "no_consent")],
     ),
+    "events that another run delivers": (
+        orders(not_sent={"already_sent": 5, "over_limit": 5}),
+        USUAL,
+        [],
+    ),
     "one conversion within an hour": (orders(within_an_hour=1), USUAL, []),
     "five late conversions": (orders(5, within_an_hour=0), OF_10, []),
     "seven late conversions": (orders(7, within_an_hour=0), OF_10, [LATE]),

@@ -22,8 +22,8 @@ from reporting_support import (
 
 from target_liveintent.reporting.headline import headline_of, health_line, sentence
 from target_liveintent.reporting.history import Ending
-from target_liveintent.reporting.ledger import PLACE_WORDS
 from target_liveintent.reporting.page import as_json, as_lines, page
+from target_liveintent.store.ledger import PLACE_WORDS
 from target_liveintent.store.places import PLACES
 
 

@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from target_liveintent.explain import comparison, record_walk, trace
+from target_liveintent.explain import comparison, letter_groups, record_walk, trace
 from target_liveintent.explain import description as explanation
 from target_liveintent.mapping import map_checks
-from target_liveintent.reporting import findings, ledger, letter_groups, overview
+from target_liveintent.reporting import findings, overview
 from target_liveintent.reporting.history import Unusual
 from target_liveintent.run.replay_converter import PROSPECTS
+from target_liveintent.store import ledger
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "json.md"
 NOT_PRINTED = [explanation.Explained, letter_groups.Letters]

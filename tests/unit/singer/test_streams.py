@@ -329,7 +329,7 @@ def test_a_run_loads_only_the_libraries_that_it_needs() -> None:
 
     What its end needs is loaded at its start: later, the files may be gone.
     """
-    needed = {f"target_liveintent.reporting.{name}" for name in ("history", "ledger", "rules")}
+    needed = {f"target_liveintent.reporting.{name}" for name in ("history", "rules")}
     needed |= {"target_liveintent.run.summary"}
     names = {"yaml", "jsonschema_rs", "jinja2", "prometheus_client", "tqdm"}
     names |= {f"target_liveintent.{name}" for name in ("explain", "spark", "store.postgres")}

@@ -195,10 +195,13 @@ def test_a_record_belongs_to_its_event(tmp_path: Path) -> None:
     (answer,) = traced(SoughtId("7"), [ARRIVED], [walked], facts(has_input=True))
     assert answer.outcome is TraceOutcome.ARRIVED
     assert answer.now is walked.now
+    shown = lines_of("explain/trace.txt", [answer])
+    assert "    result         would not be sent again (already_sent)" in shown
     other = walked._replace(pixel_id=2)
     first, second = traced(SoughtId("7"), [ARRIVED], [other], facts(has_input=True))
     assert (first.outcome, first.now) == (TraceOutcome.ARRIVED, None)
     assert (second.outcome, second.pixel_id) == (TraceOutcome.NEVER_SEEN, 2)
+    assert "    result         would be sent" in lines_of("explain/trace.txt", [first, second])
 
 
 # The way of a record

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting.ledger import Ledger
 from target_liveintent.run.replay_converter import PROSPECTS, ReplayConverter, prospect_of
 from target_liveintent.store import dead_letters
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import LetterGroup, utc
+from target_liveintent.store.ledger import Ledger
 
 LETTERS_FORMAT = 1
 _MOST_EXAMPLES = 3

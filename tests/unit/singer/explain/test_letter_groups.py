@@ -13,13 +13,13 @@ from unit_support import ADDRESS, DAY, NOW, SETTINGS, SHA2, TIME, order, rejecti
 from unit_support import letter as letter_of
 
 from target_liveintent.conversions.event_model import LetterKey
+from target_liveintent.explain.letter_groups import DeadLetters, Example, look_at
 from target_liveintent.printing import lines_of
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.reporting.ledger import Ledger
-from target_liveintent.reporting.letter_groups import DeadLetters, Example, look_at
 from target_liveintent.run.replay_converter import PROSPECTS, ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.store.dead_letters import DeadLetter, imported
+from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.opening import empty_store, open_store
 
 WRITTEN = "2026-08-01T10:00:00Z"
@@ -178,7 +178,7 @@ def test_examples(tmp_path: Path, record: dict[str, Any], shown: Example) -> Non
 
 
 def as_lines(found: DeadLetters) -> list[str]:
-    return lines_of("reporting/templates/dead_letters.txt", found)
+    return lines_of("explain/dead_letters.txt", found)
 
 
 def test_what_is_printed(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
@@ -200,7 +200,7 @@ def test_many_letters(
     tmp_path: Path, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All are counted; what a replay does is said of the newest ones, of each group as many."""
-    monkeypatch.setattr("target_liveintent.reporting.letter_groups._MOST_JUDGED", 8)
+    monkeypatch.setattr("target_liveintent.explain.letter_groups._MOST_JUDGED", 8)
     found = look(
         tmp_path,
         *[letter(**OLD)] * 5,
@@ -210,7 +210,7 @@ def test_many_letters(
     )
     assert (found.letters, found.judged) == (13, 8)
     assert "\n".join(as_lines(found)) == snapshot
-    monkeypatch.setattr("target_liveintent.reporting.letter_groups._MOST_GROUPS_JUDGED", 2)
+    monkeypatch.setattr("target_liveintent.explain.letter_groups._MOST_GROUPS_JUDGED", 2)
     judged = [one.judged for reason in look(tmp_path).reasons for one in reason.streams]
     assert judged == [6, 2, 0]
 
