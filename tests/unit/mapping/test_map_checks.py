@@ -298,6 +298,7 @@ def test_a_deciding_expression_needs_its_columns(expression: str, lacks: str | N
         "opt-out is null": ("get('opt_out') is None", True),
         "unequal to a value": ("get('x') != 1", True),
         "opt-in": ("get('opt_in')", False),
+        "opt-in, or null": ("coalesce(get('opt_in'), None)", False),
         "opt-out is false": ("get('opt_out') is False", False),
         "consent itself": ("get('consent')", False),
         "default for opt-out": ("not coalesce(get('opt_out'), False)", False),

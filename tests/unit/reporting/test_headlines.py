@@ -108,6 +108,14 @@ def test_each_rule_has_words_and_a_headline() -> None:
     assert RULES.keys() == words.RULE_WORDS.keys() == RULE_HEADLINES.keys()
 
 
+def test_a_reason_of_another_version_has_words() -> None:
+    finding = Finding(count=40, main_reason="of_a_newer_version", main_count=40)
+    said = words.unusual_words(Unusual("dead_letters", "orders", finding, at(0)))
+    assert said.endswith(
+        "with the reason of_a_newer_version. This version does not know the reason"
+    )
+
+
 @pytest.mark.parametrize("rule", ["dead_letters", "new_reason"])
 @pytest.mark.parametrize(
     ("reason", "to_do", "waits"),

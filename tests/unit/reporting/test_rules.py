@@ -296,6 +296,19 @@ def test_a_slow_decline_is_noticed(days: list[Day], expected: list[tuple[str, st
     assert declines == expected
 
 
+def on_weekdays(days: list[Day], weekdays: int) -> list[Day]:
+    """Return the days of a pipeline that runs only on the first weekdays."""
+    return [one for one in days if one.day.weekday() < weekdays]
+
+
+@pytest.mark.parametrize(("weekdays", "is_noticed"), [(5, True), (4, False)])
+def test_a_slow_decline_is_noticed_on_working_days(weekdays: int, is_noticed: bool) -> None:
+    """A pipeline may run only from Monday to Friday; four days a week are too few."""
+    days = on_weekdays(DECLINED, weekdays)
+    declines = [key for key in found(days[-1].usual["orders"], days) if key[0] == "decline"]
+    assert bool(declines) == is_noticed
+
+
 def test_weekdays_are_compared_after_four_weeks() -> None:
     """If all days were compared, 300 conversions on a Monday would be few."""
     for hour, usual in ((23, "300"), (22, "300 to 1,000")):  # Before 23:00, Sunday counts as well.

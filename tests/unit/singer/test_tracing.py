@@ -201,6 +201,9 @@ def test_a_record_belongs_to_its_event(tmp_path: Path) -> None:
     first, second = traced(SoughtId("7"), [ARRIVED], [other], facts(has_input=True))
     assert (first.outcome, first.now) == (TraceOutcome.ARRIVED, None)
     assert (second.outcome, second.pixel_id) == (TraceOutcome.NEVER_SEEN, 2)
+    assert second.words.startswith(
+        "The store has never seen it. The input has its record, which a run would send now. "
+    )
     assert "    result         would be sent" in lines_of("explain/trace.txt", [first, second])
 
 

@@ -247,6 +247,16 @@ def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, 
     assert all({*one.values()} <= {1} for one in made.counts.causes.values())
 
 
+def test_ages_of_other_input() -> None:
+    """If the input is no recording, the present time decides whether an event is too old."""
+    messages = [
+        schema(("id", "event_time", "email"), keys=["id"]),
+        record({"id": 1, "email": ADDRESS, **at(1_001_000_000)}),
+    ]
+    (made,) = inspected(*messages)
+    assert outcomes(made.counts) == {"event_too_old": 1}
+
+
 def test_findings_keep_their_codes_in_json() -> None:
     """A program that reads the JSON decides by codes and facts, whatever the words are."""
     maps = {"orders": {"email": "emial", "ip": "get('adress')"}}
