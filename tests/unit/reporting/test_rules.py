@@ -301,7 +301,9 @@ def on_weekdays(days: list[Day], weekdays: int) -> list[Day]:
     return [one for one in days if one.day.weekday() < weekdays]
 
 
-@pytest.mark.parametrize(("weekdays", "is_noticed"), [(5, True), (4, False)])
+@pytest.mark.parametrize(
+    ("weekdays", "is_noticed"), [(5, True), (4, False)], ids=["Monday to Friday", "four days"]
+)
 def test_a_slow_decline_is_noticed_on_working_days(weekdays: int, is_noticed: bool) -> None:
     """A pipeline may run only from Monday to Friday; four days a week are too few."""
     days = on_weekdays(DECLINED, weekdays)
